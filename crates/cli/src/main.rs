@@ -1,0 +1,2 @@
+//! The command `sockpulse`.
+fn main() {}

@@ -1,0 +1,388 @@
+//! When a dead peer is noticed: the closed formulas.
+//!
+//! Three cases, which exclude each other at any moment: the connection is idle (keepalive decides,
+//! `tcp_keepalive_timer()`), data is unacknowledged (retransmission decides, `tcp_write_timeout()`),
+//! or the peer announced a zero window (the persist timer decides, `tcp_probe_timer()`); all in
+//! net/ipv4/tcp_timer.c. Times count from the last segment received, from the sending of the data,
+//! and from the arming of the persist timer.
+
+use core::time::Duration;
+
+use crate::settings::EffectiveTimers;
+use crate::wheel::Hz;
+
+/// When a dead peer is noticed in one case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Noticed {
+    /// The connection stays for ever.
+    Never,
+    /// The kernel gives the connection up.
+    After {
+        /// Not before this.
+        earliest: Duration,
+        /// By the settings, if timers were exact.
+        by_settings: Duration,
+        /// Not after this, however late the timer wheel is; equal to `by_settings` where the tick
+        /// rate is unknown.
+        latest: Duration,
+    },
+}
+
+impl Noticed {
+    /// The time by the settings, `None` for never.
+    #[must_use]
+    pub const fn by_settings(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::After { by_settings, .. } => Some(by_settings),
+        }
+    }
+
+    /// The latest time, `None` for never.
+    #[must_use]
+    pub const fn latest(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::After { latest, .. } => Some(latest),
+        }
+    }
+}
+
+/// When a dead peer is noticed, in each of the three cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Detection {
+    /// Nothing is in flight or queued.
+    pub idle: Noticed,
+    /// Data is unacknowledged; `None` where the retransmission timeout is unknown.
+    pub unacknowledged: Option<Noticed>,
+    /// Data waits for a window that the dead peer will never open; `None` as above. With a user
+    /// timeout a *living* peer that keeps its window closed is given up at the same time.
+    pub zero_window: Option<Noticed>,
+}
+
+/// What retransmission and persist timers go by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    /// The retransmission timeout without backoff.
+    pub rto: Duration,
+    /// Its floor, on which `tcp_retries2` is reckoned (`tcp_rto_min()`).
+    pub rto_min: Duration,
+    /// Its ceiling (`tcp_rto_max()`).
+    pub rto_max: Duration,
+    /// `tcp_retries2`.
+    pub retries2: u32,
+}
+
+impl Detection {
+    /// All three cases.
+    #[must_use]
+    pub fn of(timers: &EffectiveTimers, backoff: Option<&Backoff>, hz: Option<Hz>) -> Self {
+        let user_timeout = timers.user_timeout.duration();
+        Self {
+            idle: idle(timers, hz),
+            unacknowledged: backoff.map(|b| unacknowledged(b, user_timeout, hz)),
+            zero_window: backoff.map(|b| zero_window(b, user_timeout, hz)),
+        }
+    }
+}
+
+/// Keepalive: the timer ticks after `idle` of silence and then every `interval`.
+///
+/// Without a user timeout the connection is given up at the tick at which `probes` are unanswered.
+/// With one the count is ignored: it is given up at the first tick at which the silence has reached
+/// the user timeout and a probe is unanswered.
+#[must_use]
+pub fn idle(timers: &EffectiveTimers, hz: Option<Hz>) -> Noticed {
+    // A default of -1 second was seen never to probe.
+    let (true, Ok(idle_s)) = (timers.keepalive, u64::try_from(timers.idle.value)) else {
+        return Noticed::Never;
+    };
+    let idle = Duration::from_secs(idle_s);
+    let interval = Duration::from_secs(u64::try_from(timers.interval.value).unwrap_or(0));
+    let tick = |n: u32| idle.saturating_add(interval.saturating_mul(n));
+    let late_tick = |n: u32| match hz {
+        Some(hz) => hz
+            .latest(idle)
+            .saturating_add(hz.latest(interval).saturating_mul(n)),
+        None => tick(n),
+    };
+    let Some(user_timeout) = timers.user_timeout.duration() else {
+        let probes = u32::try_from(timers.probes.value).unwrap_or(0);
+        return Noticed::After {
+            earliest: tick(probes),
+            by_settings: tick(probes),
+            latest: late_tick(probes),
+        };
+    };
+    // The tick that reaches the user timeout; a late one may reach it earlier in the count.
+    let count = |reached: Duration, step: Duration| -> u32 {
+        let missing = user_timeout.saturating_sub(reached).as_nanos();
+        let ticks = match step.as_nanos() {
+            0 => u128::from(missing > 0),
+            step => missing.div_ceil(step),
+        };
+        u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+    };
+    let by_settings = count(idle, interval);
+    let soonest = match hz {
+        Some(hz) => count(hz.latest(idle), hz.latest(interval)),
+        None => by_settings,
+    };
+    Noticed::After {
+        earliest: tick(soonest).max(user_timeout.min(tick(by_settings))),
+        by_settings: tick(by_settings),
+        latest: late_tick(by_settings),
+    }
+}
+
+/// The time that `tcp_retries2` stands for: `tcp_model_timeout()`.
+#[must_use]
+pub fn model_timeout(backoff: &Backoff) -> Duration {
+    let base = backoff.rto_min.max(Duration::from_millis(1));
+    let ratio = (backoff.rto_max.as_nanos() / base.as_nanos()).max(1);
+    let doublings = ratio.ilog2();
+    let exponential = |n: u32| base.saturating_mul((2u32 << n.min(30)) - 1);
+    if backoff.retries2 <= doublings {
+        exponential(backoff.retries2)
+    } else {
+        exponential(doublings)
+            .saturating_add(backoff.rto_max.saturating_mul(backoff.retries2 - doublings))
+    }
+}
+
+/// Retransmission with doubled timeouts, until the time since the *first retransmission* has reached
+/// the user timeout, or what `tcp_retries2` stands for.
+///
+/// A tail loss probe may come before the first retransmission and puts it off by at most one RTO.
+#[must_use]
+pub fn unacknowledged(
+    backoff: &Backoff,
+    user_timeout: Option<Duration>,
+    hz: Option<Hz>,
+) -> Noticed {
+    let limit = user_timeout.unwrap_or_else(|| model_timeout(backoff));
+    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
+    let first = backoff.rto.min(backoff.rto_max);
+    let (mut exact, mut latest) = (Duration::ZERO, Duration::ZERO);
+    let mut timeout = first;
+    while exact < limit {
+        timeout = timeout.saturating_mul(2).min(backoff.rto_max);
+        // tcp_clamp_rto_to_user_timeout()
+        let wait = if user_timeout.is_some() {
+            timeout.min(limit - exact)
+        } else {
+            timeout
+        };
+        if wait.is_zero() {
+            break;
+        }
+        exact += wait;
+        latest += late(wait);
+    }
+    // A late timer may reach the limit one tick sooner in the count, never before the limit itself.
+    Noticed::After {
+        earliest: first + limit.min(exact),
+        by_settings: first + exact,
+        latest: late(first) + late(first) + latest,
+    }
+}
+
+/// Zero-window probes with doubled timeouts, until `tcp_retries2` of them are unanswered or the user
+/// timeout has passed since the first.
+#[must_use]
+pub fn zero_window(backoff: &Backoff, user_timeout: Option<Duration>, hz: Option<Hz>) -> Noticed {
+    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
+    let mut timeout = backoff.rto.max(backoff.rto_min).min(backoff.rto_max);
+    if let Some(limit) = user_timeout {
+        let by_settings = timeout + limit;
+        // Each doubled wait may be late, and the last one is cut to what is left of the limit.
+        let (mut passed, mut latest) = (Duration::ZERO, late(timeout));
+        while passed < limit {
+            timeout = timeout.saturating_mul(2).min(backoff.rto_max);
+            let wait = timeout.min(limit - passed);
+            if wait.is_zero() {
+                break;
+            }
+            passed += wait;
+            latest += late(wait);
+        }
+        return Noticed::After {
+            earliest: by_settings,
+            by_settings,
+            latest,
+        };
+    }
+    let (mut exact, mut latest) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..=backoff.retries2 {
+        exact += timeout;
+        latest += late(timeout);
+        timeout = timeout.saturating_mul(2).min(backoff.rto_max);
+    }
+    Noticed::After {
+        earliest: exact,
+        by_settings: exact,
+        latest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::NetnsDefaults;
+    use crate::settings::{Setting, SocketTimers, UserTimeout};
+
+    fn timers(idle: u32, interval: u32, probes: u32, user_timeout_ms: u64) -> EffectiveTimers {
+        SocketTimers {
+            keepalive: true,
+            idle: Setting::Socket(idle),
+            interval: Setting::Socket(interval),
+            probes: Setting::Socket(probes),
+            user_timeout: UserTimeout::new(user_timeout_ms).unwrap(),
+        }
+        .effective(&NetnsDefaults::KERNEL)
+    }
+
+    fn backoff(rto_ms: u64, retries2: u32) -> Backoff {
+        Backoff {
+            rto: Duration::from_millis(rto_ms),
+            rto_min: Duration::from_millis(200),
+            rto_max: Duration::from_secs(120),
+            retries2,
+        }
+    }
+
+    fn hz() -> Option<Hz> {
+        Hz::new(250)
+    }
+
+    /// Measured on kernel 6.18 with HZ = 250: (idle, interval, probes, user timeout, seconds to death).
+    #[test]
+    fn idle_deaths_that_were_measured_lie_in_the_window() {
+        for (idle_s, interval, probes, ut, measured) in [
+            (2, 1, 3, 0, 5.08),
+            (2, 1, 3, 1_000, 3.05),
+            (2, 1, 3, 2_500, 3.04),
+            (2, 1, 3, 3_000, 3.04),
+            (2, 1, 3, 4_200, 5.07),
+            (2, 1, 3, 5_000, 5.08),
+            (2, 1, 3, 7_500, 8.15),
+            (2, 1, 3, 10_000, 10.22),
+            (2, 1, 3, 12_300, 13.29),
+            (2, 4, 3, 3_000, 6.17),
+            (2, 4, 3, 9_000, 10.36),
+        ] {
+            let Noticed::After {
+                earliest,
+                by_settings,
+                latest,
+            } = idle(&timers(idle_s, interval, probes, ut), hz())
+            else {
+                panic!("never");
+            };
+            let measured = Duration::from_secs_f64(measured);
+            let slack = Duration::from_millis(60);
+            assert!(earliest <= by_settings && by_settings <= latest);
+            assert!(
+                earliest <= measured && measured <= latest + slack,
+                "{idle_s}/{interval}/{probes} ut {ut}: {earliest:?}..{latest:?}, saw {measured:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_kernels_defaults_take_over_two_hours() {
+        let noticed = idle(&timers(7200, 75, 9, 0), hz());
+        assert_eq!(noticed.by_settings(), Some(Duration::from_secs(7875)));
+        // 7200 + 131.072 + 9 x (75 + 2.048)
+        assert_eq!(noticed.latest(), Some(Duration::from_millis(8_024_504)));
+    }
+
+    #[test]
+    fn off_is_never() {
+        let off = EffectiveTimers {
+            keepalive: false,
+            ..timers(60, 10, 6, 30_000)
+        };
+        assert_eq!(idle(&off, hz()), Noticed::Never);
+        let mut negative = timers(60, 10, 6, 0);
+        negative.idle.value = -1;
+        assert_eq!(idle(&negative, hz()), Noticed::Never);
+    }
+
+    #[test]
+    fn zero_probes_kill_at_the_idle_time() {
+        let mut none = timers(60, 10, 1, 0);
+        none.probes.value = 0;
+        assert_eq!(
+            idle(&none, hz()).by_settings(),
+            Some(Duration::from_secs(60))
+        );
+    }
+
+    #[test]
+    fn the_model_timeout_is_the_documented_one() {
+        // tcp_retries2 = 15 is documented as 924.6 s, 8 as the RFC 1122 minimum of more than 100 s.
+        assert_eq!(
+            model_timeout(&backoff(200, 15)),
+            Duration::from_millis(924_600)
+        );
+        assert_eq!(
+            model_timeout(&backoff(200, 8)),
+            Duration::from_millis(102_200)
+        );
+        assert_eq!(
+            model_timeout(&backoff(200, 5)),
+            Duration::from_millis(12_600)
+        );
+    }
+
+    /// Measured with HZ = 250: (rto, retries2, user timeout, seconds from the write to the death).
+    #[test]
+    fn busy_deaths_that_were_measured_lie_in_the_window() {
+        for (retries2, ut, measured) in [(15, 3_000, 3.42), (15, 10_000, 10.45), (5, 0, 13.4)] {
+            let ut = (ut > 0).then(|| Duration::from_millis(ut));
+            let Noticed::After {
+                earliest, latest, ..
+            } = unacknowledged(&backoff(204, retries2), ut, hz())
+            else {
+                panic!("never");
+            };
+            let measured = Duration::from_secs_f64(measured);
+            assert!(earliest <= measured, "{earliest:?} > {measured:?}");
+            assert!(
+                measured <= latest + Duration::from_millis(60),
+                "{measured:?} > {latest:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_user_timeout_ends_a_zero_window() {
+        let noticed = zero_window(&backoff(204, 15), Some(Duration::from_secs(4)), hz());
+        let Noticed::After {
+            earliest, latest, ..
+        } = noticed
+        else {
+            panic!("never")
+        };
+        let measured = Duration::from_millis(4_300);
+        assert!(earliest <= measured && measured <= latest + Duration::from_millis(60));
+    }
+
+    #[test]
+    fn degenerate_values_end() {
+        for retries2 in [0, 1, 255] {
+            for rto in [0, 1, 200, 120_000] {
+                let b = Backoff {
+                    rto_min: Duration::ZERO,
+                    ..backoff(rto, retries2)
+                };
+                let _ = unacknowledged(&b, None, hz());
+                let _ = unacknowledged(&b, Some(Duration::from_millis(1)), None);
+                let _ = zero_window(&b, Some(Duration::from_millis(1)), hz());
+                let _ = zero_window(&b, None, hz());
+            }
+        }
+        let _ = idle(&timers(1, 1, 1, 2_147_483_647), hz());
+    }
+}

@@ -1,0 +1,426 @@
+//! Findings: judged facts with stable codes. Each code has a page under `docs/findings/`.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use alloc::{format, vec};
+use core::time::Duration;
+
+use crate::assess::{CHATTY_BELOW_S, LONG_SILENCE};
+use crate::connection::{Comm, NetnsId};
+use crate::duration::human;
+use crate::paths;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $printed:literal, $severity:ident, $title:literal;)*) => {
+        /// A finding's code: stable for ever, never reused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Code {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Code {
+            /// Every code, by number.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// How much it matters.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it says, in a few words.
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The code as printed: `SP001`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $printed,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// `SO_KEEPALIVE` is off.
+    KeepaliveOff = 1, "SP001", Bad, "keepalive is off";
+    /// A dead peer is noticed later than the target.
+    Slow = 2, "SP002", Warn, "a dead peer is noticed too late";
+    /// One lost probe can kill a living connection.
+    Fragile = 3, "SP003", Bad, "one lost probe can kill";
+    /// `TCP_USER_TIMEOUT` without keepalive does nothing for an idle connection.
+    UserTimeoutAlone = 4, "SP004", Warn, "user timeout without keepalive";
+    /// An idle of 300 s collides with conntrack's timeout for unacknowledged segments.
+    IdleCollides = 5, "SP005", Note, "idle is exactly 300 s";
+    /// Probes are sent more often than serves anyone.
+    Chatty = 6, "SP006", Note, "probing too often";
+    /// Idle is longer than the shortest known path timeout.
+    LongerThanPath = 7, "SP007", Note, "idle is longer than a common path timeout";
+    /// The timer was armed before the default was lowered.
+    StaleTimer = 8, "SP008", Warn, "timer armed before the default was lowered";
+    /// The sysctls were tuned, but sockets never asked for keepalive.
+    SysctlUnused = 9, "SP009", Warn, "sysctl set, but sockets never asked";
+    /// A namespace has other defaults than the one sockpulse runs in.
+    NamespaceDiffers = 10, "SP010", Warn, "namespaces differ from the host";
+    /// A default of no probes kills healthy connections.
+    ZeroProbes = 11, "SP011", Bad, "default of 0 probes kills healthy connections";
+    /// Silent for long with keepalive off: dead clients live here.
+    SilentUnprotected = 12, "SP012", Bad, "silent for over an hour and never probed";
+    /// Data is being retransmitted now: keepalive does not run.
+    Retransmitting = 13, "SP013", Note, "data unacknowledged, retransmitting";
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Connections are lost or kept for ever.
+    Bad,
+    /// Worse than asked for.
+    Warn,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// As printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Warn => "warn",
+            Self::Note => "note",
+        }
+    }
+}
+
+impl Code {
+    /// From `SP001`, in any case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.name().eq_ignore_ascii_case(text))
+    }
+}
+
+/// A set of codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct CodeSet(u32);
+
+impl CodeSet {
+    /// Adds a code.
+    pub const fn insert(&mut self, code: Code) {
+        self.0 |= 1 << code as u8;
+    }
+
+    /// Whether the code is in the set.
+    #[must_use]
+    pub const fn contains(self, code: Code) -> bool {
+        self.0 & (1 << code as u8) != 0
+    }
+
+    /// Whether no code is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The codes, by number.
+    pub fn iter(self) -> impl Iterator<Item = Code> {
+        Code::ALL
+            .iter()
+            .copied()
+            .filter(move |code| self.contains(*code))
+    }
+}
+
+/// The program that has most of a finding's connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Culprit {
+    /// Its name; `None` for sockets without a process.
+    pub program: Option<Comm>,
+    /// How many of the connections are its.
+    pub connections: u64,
+    /// The port that most likely is its service.
+    pub port: u16,
+}
+
+/// A judged fact about the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which.
+    pub code: Code,
+    /// Connections concerned; 0 for facts about namespaces alone.
+    pub connections: u64,
+    /// How many of them follow their namespace's defaults, so that a sysctl reaches them.
+    pub inheriting: u64,
+    /// Namespaces concerned, for facts about defaults.
+    pub namespaces: Vec<NetnsId>,
+    /// Who has most of them.
+    pub worst: Option<Culprit>,
+    /// A process in the namespace where it is worst, through which that is entered; `None` for the
+    /// namespace that sockpulse runs in.
+    pub enter: Option<u32>,
+    /// The target they are judged by.
+    pub detect_within: Duration,
+}
+
+/// An idle that passes every box for which probes count, with room for a lost probe.
+const IDLE_THAT_PASSES_S: u64 = 120;
+
+/// `7 connections have`, `1 connection has`.
+fn count(n: u64, verb_one: &str, verb_many: &str) -> String {
+    if n == 1 {
+        format!("1 connection {verb_one}")
+    } else {
+        format!("{n} connections {verb_many}")
+    }
+}
+
+impl Finding {
+    /// One sentence with numbers.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let n = self.connections;
+        match self.code {
+            Code::KeepaliveOff => {
+                format!(
+                    "{} keepalive off: a dead peer is never noticed",
+                    count(n, "has", "have")
+                )
+            }
+            Code::Slow => format!(
+                "{} a dead peer only after more than {}",
+                count(n, "notices", "notice"),
+                human(self.detect_within)
+            ),
+            Code::Fragile => {
+                format!("{} die of a single lost probe", count(n, "can", "can"))
+            }
+            Code::UserTimeoutAlone => format!(
+                "{} a user timeout but no keepalive: useless while idle",
+                count(n, "has", "have")
+            ),
+            Code::IdleCollides => {
+                format!(
+                    "{} an idle of exactly 300 s, conntrack's own limit",
+                    count(n, "has", "have")
+                )
+            }
+            Code::Chatty => {
+                format!(
+                    "{} probed more often than every {CHATTY_BELOW_S} s",
+                    count(n, "is", "are")
+                )
+            }
+            Code::LongerThanPath => {
+                let path = paths::smallest();
+                format!(
+                    "{} an idle of {} or more: {} forgets them first",
+                    count(n, "has", "have"),
+                    human(path.timeout),
+                    path.name
+                )
+            }
+            Code::StaleTimer => format!(
+                "{} for a timer armed before the default was lowered",
+                count(n, "still waits", "still wait")
+            ),
+            Code::SysctlUnused => format!(
+                "the sysctls were changed, yet {} for keepalive",
+                count(n, "never asked", "never asked")
+            ),
+            Code::NamespaceDiffers => match self.namespaces.len() {
+                1 => "1 network namespace has other defaults than the host".to_string(),
+                n => format!("{n} network namespaces have other defaults than the host"),
+            },
+            Code::ZeroProbes => {
+                "tcp_keepalive_probes = 0 kills healthy idle connections unprobed".to_string()
+            }
+            Code::SilentUnprotected => format!(
+                "{} silent for over {} and will never be probed",
+                count(n, "was", "were"),
+                human(LONG_SILENCE)
+            ),
+            Code::Retransmitting => {
+                format!(
+                    "{} data again and again: keepalive waits meanwhile",
+                    count(n, "sends", "send")
+                )
+            }
+        }
+    }
+
+    /// The command that mends it, or the one that shows most.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let program = self.worst.as_ref().and_then(|worst| worst.program);
+        match self.code {
+            Code::KeepaliveOff | Code::UserTimeoutAlone | Code::SysctlUnused => {
+                match self.worst.as_ref().and_then(software_switch) {
+                    Some(command) => command,
+                    None => self.show("--exposure unprotected", program),
+                }
+            }
+            Code::SilentUnprotected => self.show("--exposure unprotected --silent-for 1h", program),
+            Code::Slow | Code::IdleCollides | Code::LongerThanPath if self.inheriting == 0 => {
+                self.show("--exposure slow", program)
+            }
+            Code::Slow => {
+                let (idle, interval, probes) = self.recommended();
+                self.sysctl(&[
+                    ("tcp_keepalive_time", idle),
+                    ("tcp_keepalive_intvl", interval),
+                    ("tcp_keepalive_probes", probes),
+                ])
+            }
+            Code::Fragile => self.show("--exposure fragile", program),
+            Code::ZeroProbes => self.sysctl(&[("tcp_keepalive_probes", 5)]),
+            Code::IdleCollides | Code::LongerThanPath => {
+                self.sysctl(&[("tcp_keepalive_time", IDLE_THAT_PASSES_S)])
+            }
+            Code::NamespaceDiffers | Code::StaleTimer | Code::Chatty | Code::Retransmitting => {
+                format!("sockpulse explain {}", self.code.name())
+            }
+        }
+    }
+
+    /// Defaults that meet the target: five probes after the first half of the time, an idle of at
+    /// most two minutes so that every box that counts probes is passed.
+    fn recommended(&self) -> (u64, u64, u64) {
+        let target = self.detect_within.as_secs().max(12);
+        let idle = (target / 2).clamp(6, IDLE_THAT_PASSES_S);
+        let interval = ((target - idle) / 5).clamp(1, 20);
+        (idle, interval, 5)
+    }
+
+    fn sysctl(&self, values: &[(&str, u64)]) -> String {
+        let mut words = match self.enter {
+            Some(pid) => vec![format!("nsenter -t {pid} -n sysctl -w")],
+            None => vec!["sysctl -w".to_string()],
+        };
+        words.extend(
+            values
+                .iter()
+                .map(|(name, value)| format!("net.ipv4.{name}={value}")),
+        );
+        words.join(" ")
+    }
+
+    fn show(&self, selectors: &str, program: Option<Comm>) -> String {
+        match program.and_then(|comm| plain_name(&comm)) {
+            Some(name) => format!("sockpulse list {selectors} --program {name}"),
+            None => format!("sockpulse list {selectors}"),
+        }
+    }
+}
+
+/// The program's name where it can stand in a command line as it is: it is chosen by the process, and
+/// a command is offered for pasting.
+fn plain_name(comm: &Comm) -> Option<String> {
+    let name = core::str::from_utf8(comm.bytes()).ok()?;
+    let plain = !name.is_empty()
+        && !name.starts_with('-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-+@".contains(&b));
+    plain.then(|| name.to_string())
+}
+
+/// The program's own switch, where it can be thrown while it runs.
+fn software_switch(culprit: &Culprit) -> Option<String> {
+    let comm = culprit.program?;
+    let port = culprit.port;
+    match comm.bytes() {
+        b"redis-server" => Some(format!("redis-cli -p {port} config set tcp-keepalive 60")),
+        b"valkey-server" => Some(format!("valkey-cli -p {port} config set tcp-keepalive 60")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(code: Code) -> Finding {
+        Finding {
+            code,
+            connections: 7,
+            inheriting: 7,
+            namespaces: vec![NetnsId(4_026_531_840)],
+            worst: Some(Culprit {
+                program: Some(Comm::new(b"redis-server")),
+                connections: 5,
+                port: 6379,
+            }),
+            enter: None,
+            detect_within: Duration::from_secs(600),
+        }
+    }
+
+    #[test]
+    fn codes_are_numbered_from_one_and_parse_back() {
+        for (n, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, n + 1);
+            assert_eq!(code.name(), format!("SP{:03}", n + 1));
+            assert_eq!(Code::parse(&code.name().to_lowercase()), Some(*code));
+        }
+        assert_eq!(Code::parse("SP999"), None);
+    }
+
+    #[test]
+    fn sets_hold_what_was_put_in() {
+        let mut set = CodeSet::default();
+        assert!(set.is_empty());
+        set.insert(Code::Slow);
+        set.insert(Code::Retransmitting);
+        assert!(set.contains(Code::Slow) && !set.contains(Code::Fragile));
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            [Code::Slow, Code::Retransmitting]
+        );
+    }
+
+    #[test]
+    fn every_finding_speaks_and_names_a_command() {
+        for code in Code::ALL {
+            let finding = finding(*code);
+            assert!(!finding.sentence().is_empty());
+            let remedy = finding.remedy();
+            assert!(
+                ["sockpulse ", "sysctl ", "redis-cli ", "nsenter "]
+                    .iter()
+                    .any(|command| remedy.starts_with(command)),
+                "{remedy}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hostile_name_is_never_offered_for_pasting() {
+        for name in [&b"x; rm -rf /"[..], b"$(id)", b"-rf", b"a\nb", b"\xff", b""] {
+            let mut hostile = finding(Code::SilentUnprotected);
+            hostile.worst.as_mut().unwrap().program = Some(Comm::new(name));
+            assert_eq!(
+                hostile.remedy(),
+                "sockpulse list --exposure unprotected --silent-for 1h"
+            );
+        }
+    }
+
+    #[test]
+    fn recommended_defaults_meet_the_target() {
+        for target in [12, 30, 60, 300, 600, 7200] {
+            let finding = Finding {
+                detect_within: Duration::from_secs(target),
+                ..finding(Code::Slow)
+            };
+            let (idle, interval, probes) = finding.recommended();
+            assert!(idle + interval * probes <= target, "{target}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How late the kernel's timer wheel may be (kernel/time/timer.c).
+//!
+//! The wheel has levels of 64 buckets; each level is eight times as coarse as the one below. A timer
+//! is put into the first bucket that ends after its time, so it fires up to one bucket late and
+//! never early.
+
+use core::time::Duration;
+
+/// The kernel's tick rate, `CONFIG_HZ`: jiffies a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hz(u32);
+
+impl Hz {
+    /// A tick rate; `None` for zero or more than 10 000, which no kernel has.
+    #[must_use]
+    pub const fn new(hz: u32) -> Option<Self> {
+        if hz == 0 || hz > 10_000 {
+            None
+        } else {
+            Some(Self(hz))
+        }
+    }
+
+    /// Jiffies a second.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The length of `jiffies`.
+    #[must_use]
+    pub fn duration(self, jiffies: u64) -> Duration {
+        let hz = u64::from(self.0);
+        let whole = Duration::from_secs(jiffies / hz);
+        whole + Duration::from_nanos(jiffies % hz * 1_000_000_000 / hz)
+    }
+
+    /// The number of jiffies in a duration, rounded up as the kernel does for timeouts.
+    #[must_use]
+    pub fn jiffies(self, duration: Duration) -> u64 {
+        let nanos = duration.as_nanos().saturating_mul(u128::from(self.0));
+        u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+    }
+
+    /// The most that a timer of this length may be late: one bucket of its level, and a jiffy for
+    /// the moment within the tick at which it was armed.
+    #[must_use]
+    pub fn lateness(self, timer: Duration) -> Duration {
+        self.duration(bucket(self.jiffies(timer)))
+    }
+
+    /// A timer's length with the most that it may be late.
+    #[must_use]
+    pub fn latest(self, timer: Duration) -> Duration {
+        timer.saturating_add(self.lateness(timer))
+    }
+}
+
+/// Levels of the wheel with `HZ > 100`; beyond the last, the granularity stays.
+const LEVELS: u32 = 9;
+const LEVEL_SIZE: u64 = 64;
+
+/// The width in jiffies of the bucket that a timer of `delta` jiffies falls into: `calc_wheel_index()`.
+fn bucket(delta: u64) -> u64 {
+    let mut level = 0;
+    while level + 1 < LEVELS && delta >= (LEVEL_SIZE - 1) << (level * 3) {
+        level += 1;
+    }
+    1 << (level * 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(s: f64) -> Duration {
+        Duration::from_secs_f64(s)
+    }
+
+    #[test]
+    fn buckets_at_250_hz_are_those_measured() {
+        let hz = Hz::new(250).unwrap();
+        for (timer, late) in [
+            (0.2, 0.004),
+            (1.0, 0.032),
+            (15.0, 0.256),
+            (60.0, 2.048),
+            (128.0, 2.048),
+            (140.0, 16.384),
+            (1000.0, 16.384),
+            (7200.0, 131.072),
+        ] {
+            assert_eq!(hz.lateness(seconds(timer)), seconds(late), "{timer} s");
+        }
+    }
+
+    #[test]
+    fn jiffies_round_up() {
+        let hz = Hz::new(250).unwrap();
+        assert_eq!(hz.jiffies(Duration::from_millis(1)), 1);
+        assert_eq!(hz.jiffies(Duration::from_secs(60)), 15_000);
+        assert_eq!(hz.duration(15_000), Duration::from_secs(60));
+        assert_eq!(Hz::new(0), None);
+    }
+}
