@@ -1,2 +1,3 @@
-//! The command `sockpulse`.
+//! The binary `sockpulse`.
+
 fn main() {}
