@@ -1,2 +1,75 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask COMMAND`.
+//!
+//! Nothing here links the product unless the feature `product` is on, so that `cargo xtask demo`
+//! and `cargo xtask test` start on a machine that has only Rust, and install the rest themselves.
+
+mod architecture;
+mod demo;
+mod error;
+mod interrupt;
+mod linked;
+mod process;
+mod setup;
+mod test;
+mod topology;
+
+#[cfg(feature = "product")]
+mod bench;
+#[cfg(feature = "product")]
+mod generate;
+
+use std::process::ExitCode;
+
+use error::{Error, Result};
+use interrupt::Interrupt;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo                what sockpulse is for, on real input: hosts that vanish behind a router
+  test                format, lints, architecture, generated files and every test
+  setup               names and installs the Debian packages that are missing
+  generate [--check]  writes (or checks) the reference pages, man pages and completions
+  bench list          measures reading against ss; needs root and memory
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match dispatch(&words) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: failed to {error}");
+            for hint in error.hints() {
+                eprintln!("hint: {hint}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(words: &[&str]) -> Result<ExitCode> {
+    let interrupt = Interrupt::install()?;
+    match words {
+        ["demo"] => demo::run(&interrupt),
+        [demo::SCENARIO] => demo::scenario_in_user_namespace(&interrupt),
+        [demo::CLIENT, rest @ ..] => demo::client(rest, &interrupt),
+        ["test"] => test::run(&interrupt),
+        ["setup"] => setup::run(&interrupt).map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "product")]
+        ["bench", rest @ ..] => bench::run(rest, &interrupt),
+        #[cfg(feature = "product")]
+        ["generate", rest @ ..] => generate::run(rest),
+        ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
+            linked::run(words, &interrupt)
+        }
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprint!("{USAGE}");
+            Err(Error::UnknownCommand(words.join(" ")))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `cargo xtask bench list [--connections N]`: how fast sockets are read, beside ss and beside bare
+//! dumps, all measured in one run.
+//!
+//! The connections are real ones over loopback, opened in namespaces of their own (network, pid and
+//! mount): no reader sees anything else, nothing outside is opened, and when the first process of
+//! the pid namespace ends, however that comes about, the kernel ends the others with it.
+//!
+//! ```text
+//! bench list            builds the product, enters the namespaces, waits
+//!   bench stage N       pid 1 in there: starts holders, measures, prints; ends when its stdin does
+//!     bench hold I N    opens N connections and holds them until its stdin ends
+//!     bench floor KIND  one bare dump, without joining, judging or formatting
+//! ```
+
+mod floor;
+mod hold;
+mod measure;
+mod report;
+mod stage;
+
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::process;
+
+/// Connections of the full measurement: a million sockets.
+const FULL: u32 = 500_000;
+
+/// The whole measurement is ended after this long.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Runs `bench WORDS`.
+///
+/// # Errors
+/// [`Error::UnknownCommand`]; [`Error::NeedsRoot`]; [`Error::Late`] after half an hour; whatever a step of
+/// it fails with.
+pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
+    match words {
+        ["list"] => list(FULL, interrupt),
+        ["list", "--connections", count] => list(number(count, words)?, interrupt),
+        ["stage", count] => stage::run(number(count, words)?),
+        ["hold", index, count] => hold::run(number(index, words)?, number(count, words)?),
+        ["floor", kind] => floor::run(kind),
+        _ => Err(unknown(words)),
+    }
+}
+
+fn number(text: &str, words: &[&str]) -> Result<u32> {
+    text.parse().map_err(|_| unknown(words))
+}
+
+fn unknown(words: &[&str]) -> Error {
+    Error::UnknownCommand(format!("bench {}", words.join(" ")))
+}
+
+fn list(connections: u32, interrupt: &Interrupt) -> Result<ExitCode> {
+    if !process::is_root() {
+        return Err(Error::NeedsRoot("measure: BPF and namespaces"));
+    }
+    let build = ["build", "--quiet", "--release", "--package", "sockpulse-cli"];
+    process::run(&mut process::cargo(build), interrupt)?;
+    let own = std::env::current_exe().map_err(Error::system("find the own program"))?;
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--net", "--mount", "--pid", "--kill-child", "--mount-proc"])
+        .arg("--")
+        .arg(own)
+        .args(["bench", "stage", &connections.to_string()])
+        .stdin(Stdio::piped());
+    let mut stage = Stage(process::spawn(&mut unshare)?);
+    let mut status = None;
+    interrupt.wait_until("the end of the measurement", LIMIT, || {
+        status = stage
+            .0
+            .try_wait()
+            .map_err(Error::system("wait for a child process"))?;
+        Ok(status.is_some())
+    })?;
+    match status {
+        Some(status) if status.success() => Ok(ExitCode::SUCCESS),
+        // It has said why.
+        _ => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// The namespaces' first process, seen from outside.
+struct Stage(Child);
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // The end of its stdin ends it, and with it every process in its pid namespace.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}

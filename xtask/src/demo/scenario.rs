@@ -1,0 +1,257 @@
+//! The story of the demo: connect, vanish, and who knows of it.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+use super::screen::Screen;
+use super::{CLIENT, KIND};
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::process;
+use crate::topology::Topology;
+
+/// How many steps [`run`] shows.
+pub(super) const STEPS: u8 = 7;
+
+const CLIENT_HOSTS: u8 = 6;
+const VANISHING_HOSTS: usize = 4;
+const POOL: usize = 60;
+/// Each host: a pool, and one `redis-cli subscribe`.
+const CONNECTIONS_PER_HOST: usize = POOL + 1;
+/// How long those that vanished are silent before sockpulse is asked.
+const SILENCE_SECONDS: u64 = 5;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Shows all of it and removes it again, also when it fails or is interrupted.
+pub(super) fn run(screen: &mut Screen, interrupt: &Interrupt) -> Result<()> {
+    screen.step("a network of its own: a server, a router, and six client hosts behind it");
+    let mut network = Topology::build(KIND, CLIENT_HOSTS)?;
+    let prefix = network.prefix().to_owned();
+    println!("$ ip netns list    # {prefix}-server, -router, -client1 … -client{CLIENT_HOSTS}");
+
+    screen.step("redis-server 'tcp-keepalive 0': the default of Redis before 3.2.1");
+    start_redis(screen, &mut network, interrupt)?;
+
+    screen.step("each client host opens a pool of 60 connections, and one redis-cli subscribes");
+    let all = CONNECTIONS_PER_HOST * network.clients().len();
+    connect_clients(screen, &mut network, interrupt)?;
+
+    screen.step("four of the six hosts lose their power: no FIN, no RST, nothing");
+    let mut vanished = Vec::new();
+    while vanished.len() < VANISHING_HOSTS {
+        let name = network.clients().last().map(|host| host.name().to_owned());
+        interrupt.check()?;
+        let (Some(name), Some(address)) = (name, network.vanish()?) else {
+            return Err(Error::Unexpected("a client host to vanish".to_owned()));
+        };
+        println!("  {name} ({address}): its router drops all, its processes and itself are gone");
+        vanished.push(address);
+    }
+
+    screen.step("what Redis knows of it");
+    show_client_list(screen, &network, all, &vanished, interrupt)?;
+
+    screen.step("what sockpulse knows of it");
+    show_sockpulse(screen, &network, interrupt)?;
+
+    screen.step("everything is removed again");
+    drop(network);
+    let left = process::output(Command::new("ip").args(["netns", "list"]))?;
+    let left = left
+        .lines()
+        .filter(|line| line.starts_with(&prefix))
+        .count();
+    println!("$ ip netns list | grep -c {prefix}\n{left}");
+    if left > 0 {
+        return Err(Error::Unexpected("no namespace of the demo".to_owned()));
+    }
+    Ok(())
+}
+
+fn start_redis(screen: &Screen, network: &mut Topology, interrupt: &Interrupt) -> Result<()> {
+    let mut redis = network.server().command("redis-server");
+    redis.args(["--bind", "0.0.0.0", "--protected-mode", "no"]);
+    redis.args(["--tcp-keepalive", "0", "--save", ""]);
+    screen.command(&redis);
+    redis.current_dir(network.directory());
+    let pid = network.server_mut().start(&mut redis)?;
+    let mut ping = network.server().command("redis-cli");
+    ping.arg("ping");
+    interrupt.wait_until("an answer of redis-server", PATIENCE, || {
+        Ok(ping.output().is_ok_and(|answer| answer.stdout == b"PONG\n"))
+    })?;
+    println!("  it answers; its process is {pid}");
+    Ok(())
+}
+
+fn connect_clients(screen: &Screen, network: &mut Topology, interrupt: &Interrupt) -> Result<()> {
+    let server = network.server().address();
+    // By the process, not by a path: cargo may replace the file while this runs.
+    let own = format!("/proc/{}/exe", std::process::id());
+    for host in network.clients_mut() {
+        let mut pool = host.command(&own);
+        let count = POOL.to_string();
+        pool.args([CLIENT, &format!("{server}:6379"), &count, host.name()]);
+        host.start(&mut pool)?;
+        let mut subscriber = host.command("redis-cli");
+        subscriber.args(["-h", &server.to_string(), "subscribe", "news"]);
+        host.start(&mut subscriber)?;
+    }
+    let expected = CONNECTIONS_PER_HOST * network.clients().len();
+    interrupt.wait_until("all clients connected", PATIENCE, || {
+        Ok(clients(network)?.len() == expected)
+    })?;
+    screen.command(&client_list(network));
+    println!("  {expected} clients");
+    Ok(())
+}
+
+fn show_client_list(
+    screen: &Screen,
+    network: &Topology,
+    all: usize,
+    vanished: &[Ipv4Addr],
+    interrupt: &Interrupt,
+) -> Result<()> {
+    println!("  (waiting until the last word of the dead is {SILENCE_SECONDS} s old)");
+    let is_dead = |client: &RedisClient| vanished.contains(&client.address);
+    interrupt.wait_until("silence", PATIENCE, || {
+        let mut clients = clients(network)?.into_iter();
+        Ok(clients.all(|client| !is_dead(&client) || client.idle >= SILENCE_SECONDS))
+    })?;
+    let clients = clients(network)?;
+    let dead: Vec<&RedisClient> = clients.iter().filter(|client| is_dead(client)).collect();
+    screen.command(&client_list(network));
+    for client in dead.iter().take(3) {
+        println!("{}", client.line);
+    }
+    println!("…");
+    println!(
+        "  Redis counts {} clients, as before. {} of them are on hosts that no longer exist,",
+        clients.len(),
+        dead.len()
+    );
+    println!("  and it will count them for ever: it has nothing to send, and nobody asks.");
+    if clients.len() == all && dead.len() == vanished.len() * CONNECTIONS_PER_HOST {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("{all} clients of Redis")))
+}
+
+fn show_sockpulse(screen: &Screen, network: &Topology, interrupt: &Interrupt) -> Result<()> {
+    let server = network.server().namespace();
+    sockpulse(screen, &["audit", "--netns", server], interrupt)?;
+    println!();
+    let silent = format!("{SILENCE_SECONDS}s");
+    let list = ["list", "--netns", server, "--silent-for", &silent];
+    let command = program(&list)?;
+    screen.command(&command.1);
+    let mut command = command.0;
+    screen.beginning(&process::output(&mut command)?, 12);
+    println!();
+    let check = ["audit", "--netns", server, "--fail-on", "unprotected"];
+    let (mut command, typed) = program(&check)?;
+    println!(
+        "$ {} >/dev/null; echo $?    # as a check",
+        process::typed(&typed)
+    );
+    command.stdout(std::process::Stdio::null());
+    let status = process::status(&mut command, interrupt)?;
+    println!(
+        "{}",
+        status
+            .code()
+            .map_or("?".to_owned(), |code| code.to_string())
+    );
+    if status.code() == Some(1) {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("exit code 1, it is {status}")))
+}
+
+/// Shows and runs the sockpulse that was just built. An incomplete answer (code 3) is one too:
+/// sockpulse itself says what is missing.
+pub(super) fn sockpulse(screen: &Screen, words: &[&str], interrupt: &Interrupt) -> Result<()> {
+    let (mut command, typed) = program(words)?;
+    screen.command(&typed);
+    let status = process::status(&mut command, interrupt)?;
+    if status.code() == Some(3) {
+        return Ok(());
+    }
+    process::expect_success(&typed, status)
+}
+
+/// The command to run, and the same as one would type it with sockpulse installed.
+fn program(words: &[&str]) -> Result<(Command, Command)> {
+    let mut command = Command::new(process::target_directory()?.join("release/sockpulse"));
+    command.args(words);
+    let mut typed = Command::new("sockpulse");
+    typed.args(words);
+    Ok((command, typed))
+}
+
+fn client_list(network: &Topology) -> Command {
+    let mut command = network.server().command("redis-cli");
+    command.args(["client", "list"]);
+    command
+}
+
+/// A line of `CLIENT LIST`.
+#[derive(Debug, PartialEq, Eq)]
+struct RedisClient {
+    address: Ipv4Addr,
+    /// Seconds since its last command.
+    idle: u64,
+    /// What is shown of it.
+    line: String,
+}
+
+/// The clients that Redis counts, without the one that asks.
+fn clients(network: &Topology) -> Result<Vec<RedisClient>> {
+    let list = process::output(&mut client_list(network))?;
+    let clients = list.lines().filter_map(RedisClient::parse);
+    Ok(clients
+        .filter(|client| !client.address.is_loopback())
+        .collect())
+}
+
+impl RedisClient {
+    fn parse(line: &str) -> Option<Self> {
+        let field = |name: &str| {
+            let mut words = line.split(' ');
+            words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        };
+        let shown = ["id", "addr", "name", "age", "idle", "cmd"];
+        let shown = shown.map(|name| format!("{name}={}", field(name).unwrap_or_default()));
+        Some(Self {
+            address: field("addr")?.rsplit_once(':')?.0.parse().ok()?,
+            idle: field("idle")?.parse().ok()?,
+            line: shown.join(" "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_client_list_is_read() {
+        let line = "id=7 addr=10.77.3.2:51234 laddr=10.77.0.2:6379 fd=12 name=client3-4 age=61 \
+                    idle=5 flags=N db=0 cmd=ping user=default";
+        let client = RedisClient::parse(line).expect("a client");
+        assert_eq!(client.address, Ipv4Addr::new(10, 77, 3, 2));
+        assert_eq!(client.idle, 5);
+        assert_eq!(
+            client.line,
+            "id=7 addr=10.77.3.2:51234 name=client3-4 age=61 idle=5 cmd=ping"
+        );
+    }
+
+    #[test]
+    fn what_is_no_client_is_not_read() {
+        assert_eq!(RedisClient::parse(""), None);
+        assert_eq!(RedisClient::parse("id=7 addr=?:0 idle=1"), None);
+    }
+}

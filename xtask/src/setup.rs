@@ -1,0 +1,285 @@
+//! `cargo xtask setup`: the Debian packages that the build, the demo and the tests need.
+//!
+//! Says which are missing, installs them with apt-get (through sudo when not root), and starts no
+//! daemon: see [`NoDaemons`].
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::process;
+
+/// A Debian package, and how to tell on another system that what it brings is there.
+struct Package {
+    name: &'static str,
+    proof: Proof,
+    serves: &'static str,
+}
+
+enum Proof {
+    Program(&'static str),
+    Library(&'static str),
+    Header(&'static str),
+}
+
+const fn program(name: &'static str, program: &'static str, serves: &'static str) -> Package {
+    Package {
+        name,
+        proof: Proof::Program(program),
+        serves,
+    }
+}
+
+const PACKAGES: [Package; 13] = [
+    program("clang", "clang", "compiles the BPF programs"),
+    program("gcc", "cc", "links Rust, compiles libbpf"),
+    program("make", "make", "builds libbpf"),
+    program("pkg-config", "pkg-config", "finds libelf and zlib"),
+    Package {
+        name: "libc6-dev",
+        proof: Proof::Header("/usr/include/stdio.h"),
+        serves: "headers of C and of the kernel",
+    },
+    Package {
+        name: "libelf-dev",
+        proof: Proof::Library("libelf"),
+        serves: "libbpf reads BPF objects with it",
+    },
+    Package {
+        name: "zlib1g-dev",
+        proof: Proof::Library("zlib"),
+        serves: "libelf needs it",
+    },
+    program(
+        "redis-server",
+        "redis-server",
+        "demo and tests: a real server",
+    ),
+    program("redis-tools", "redis-cli", "demo and tests: a real client"),
+    program(
+        "iproute2",
+        "ip",
+        "demo and tests: network namespaces; ss to compare with",
+    ),
+    program("nftables", "nft", "demo and tests: routers that drop"),
+    program(
+        "util-linux",
+        "unshare",
+        "demo and tests: namespaces without a name",
+    ),
+    program("procps", "ps", "tests: processes to compare with"),
+];
+
+/// Installs what is missing.
+///
+/// # Errors
+/// [`Error::InstallNeedsRoot`] without root and sudo; [`Error::MissingPackages`] on a system
+/// without apt-get; [`Error::Exit`] with the first step that failed.
+pub(crate) fn run(interrupt: &Interrupt) -> Result<()> {
+    let debian = process::is_in_path("dpkg-query") && process::is_in_path("apt-get");
+    let missing = if debian {
+        not_installed()?
+    } else {
+        PACKAGES
+            .iter()
+            .filter(|package| !package.proof.holds())
+            .collect()
+    };
+    if missing.is_empty() {
+        println!("packages: all {} are installed", PACKAGES.len());
+        return Ok(());
+    }
+    println!(
+        "packages: {} of {} are missing",
+        missing.len(),
+        PACKAGES.len()
+    );
+    for package in &missing {
+        println!("  {:14} {}", package.name, package.serves);
+    }
+    let names: Vec<&'static str> = missing.iter().map(|package| package.name).collect();
+    if !debian {
+        println!("This is not a Debian system (no apt-get): install what these bring yourself.");
+        return Err(Error::MissingPackages(names));
+    }
+    install(&names, interrupt)?;
+    match not_installed()?.as_slice() {
+        [] => Ok(()),
+        still => Err(Error::MissingPackages(
+            still.iter().map(|package| package.name).collect(),
+        )),
+    }
+}
+
+fn not_installed() -> Result<Vec<&'static Package>> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat=${db:Status-Status} ${Package}\\n"]);
+    query.args(PACKAGES.iter().map(|package| package.name));
+    // It fails as soon as one name is unknown to dpkg, and answers for the others all the same.
+    let answer = query
+        .stderr(Stdio::null())
+        .output()
+        .map_err(|source| Error::Start {
+            program: "dpkg-query".to_owned(),
+            source,
+        })?;
+    Ok(without_installed(&String::from_utf8_lossy(&answer.stdout)))
+}
+
+fn without_installed(answer: &str) -> Vec<&'static Package> {
+    let is_installed = |package: &&Package| {
+        let wanted = format!("installed {}", package.name);
+        answer.lines().any(|line| line == wanted)
+    };
+    PACKAGES
+        .iter()
+        .filter(|package| !is_installed(package))
+        .collect()
+}
+
+fn install(names: &[&str], interrupt: &Interrupt) -> Result<()> {
+    let _no_daemons = NoDaemons::hold()?;
+    step(as_root(&["apt-get", "update"])?, interrupt)?;
+    let mut command = as_root(&[
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "install",
+        "--yes",
+        "--no-install-recommends",
+    ])?;
+    command.args(names);
+    step(command, interrupt)
+}
+
+fn step(mut command: Command, interrupt: &Interrupt) -> Result<()> {
+    println!("$ {}", process::typed(&command));
+    process::run(command.stdin(Stdio::null()), interrupt)
+}
+
+fn as_root(words: &[&str]) -> Result<Command> {
+    let mut words = words.to_vec();
+    if !process::is_root() {
+        if !process::is_in_path("sudo") {
+            return Err(Error::InstallNeedsRoot {
+                command: "cargo xtask setup".to_owned(),
+            });
+        }
+        words.insert(0, "sudo");
+    }
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    Ok(command)
+}
+
+/// Keeps apt-get from starting daemons, as Debian policy 9.3.3 offers: a program
+/// `/usr/sbin/policy-rc.d` that answers 101, "not allowed". Taken away again at the end; one that
+/// was there before is left as it is and asked by apt-get just the same.
+struct NoDaemons {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const POLICY_TEXT: &str = "#!/bin/sh\n# written by `cargo xtask setup` of sockpulse, for as long as it installs packages\nexit 101\n";
+
+impl NoDaemons {
+    fn hold() -> Result<Self> {
+        let policy = Path::new(POLICY);
+        // Ours can be there already, when an earlier setup was killed.
+        let ours = std::fs::read_to_string(policy).is_ok_and(|text| text == POLICY_TEXT);
+        if !ours && policy.exists() {
+            println!("daemons: {POLICY} of this machine decides whether a new one starts");
+            return Ok(Self { ours: false });
+        }
+        println!("daemons: none is started now ({POLICY} says so until the packages are in);");
+        println!(
+            "         to keep redis-server off after a reboot: systemctl disable redis-server"
+        );
+        let held = Self { ours: true };
+        let mut tee = as_root(&["tee", POLICY])?;
+        let mut child = process::spawn(tee.stdin(Stdio::piped()).stdout(Stdio::null()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin
+                .write_all(POLICY_TEXT.as_bytes())
+                .map_err(Error::file("write", POLICY))?;
+        }
+        let status = child.wait().map_err(Error::file("write", POLICY))?;
+        if !status.success() {
+            return Err(Error::Exit {
+                command: process::typed(&tee),
+                status,
+            });
+        }
+        process::output(&mut as_root(&["chmod", "755", POLICY])?)?;
+        Ok(held)
+    }
+}
+
+impl Drop for NoDaemons {
+    fn drop(&mut self) {
+        if !self.ours {
+            return;
+        }
+        let removed = as_root(&["rm", "-f", POLICY]).and_then(|mut rm| process::output(&mut rm));
+        if let Err(error) = removed {
+            eprintln!("warning: failed to {error}");
+            eprintln!("hint: remove it, or no daemon will be started on install: rm {POLICY}");
+        }
+    }
+}
+
+impl Proof {
+    fn holds(&self) -> bool {
+        match self {
+            Self::Program(name) => process::is_in_path(name),
+            Self::Header(path) => Path::new(path).exists(),
+            Self::Library(name) => Command::new("pkg-config")
+                .args(["--exists", name])
+                .status()
+                .is_ok_and(|status| status.success()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer_without(absent: &str) -> String {
+        PACKAGES
+            .iter()
+            .filter(|package| package.name != absent)
+            .map(|package| format!("installed {}\n", package.name))
+            .collect()
+    }
+
+    #[test]
+    fn a_package_that_dpkg_does_not_know_is_missing() {
+        let missing = without_installed(&answer_without("clang"));
+        let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+        assert_eq!(names, ["clang"]);
+    }
+
+    #[test]
+    fn a_package_that_was_removed_but_left_its_configuration_is_missing() {
+        let answer = answer_without("redis-server") + "config-files redis-server\n";
+        let missing = without_installed(&answer);
+        assert_eq!(missing.len(), 1);
+        assert_eq!(missing[0].name, "redis-server");
+    }
+
+    #[test]
+    fn nothing_is_missing_when_all_are_installed() {
+        assert!(without_installed(&answer_without("")).is_empty());
+    }
+
+    #[test]
+    fn what_is_there_is_proved_without_dpkg() {
+        assert!(Proof::Program("sh").holds());
+        assert!(!Proof::Program("no-such-program-anywhere").holds());
+        assert!(!Proof::Library("no-such-library-anywhere").holds());
+        assert!(!Proof::Header("/usr/include/no-such-header.h").holds());
+    }
+}
