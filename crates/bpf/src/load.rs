@@ -1,0 +1,83 @@
+//! Loading: what is checked before, where libbpf's messages go, what its errors mean.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Once;
+
+use libbpf_rs::{PrintLevel, ProgramMut};
+
+use crate::error::{Error, Operation, Result};
+use crate::reader::Reader;
+use crate::sys;
+
+/// Where the kernel describes its types.
+pub(crate) const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// A loaded program; the object that it came from is not needed any more.
+#[derive(Debug)]
+pub(crate) struct Program {
+    name: &'static str,
+    fd: OwnedFd,
+}
+
+impl Program {
+    /// Keeps the loaded program beyond its object's life.
+    pub(crate) fn keep(name: &'static str, program: &ProgramMut<'_>) -> Result<Self> {
+        let fd = program.as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| Error::of(Operation::Load, name, error))?;
+        Ok(Self { name, fd })
+    }
+
+    /// Starts a walk.
+    pub(crate) fn open(&self, pid: Option<u32>) -> Result<Reader> {
+        let link = sys::link_iterator(self.fd.as_fd(), pid)
+            .map_err(|error| Error::of(Operation::Attach, self.name, error))?;
+        let file = sys::create_iterator(link.as_fd())
+            .map_err(|error| Error::of(Operation::Iterate, self.name, error))?;
+        Ok(Reader::new(self.name, file))
+    }
+}
+
+/// To be called before anything else of libbpf: sends its messages to `tracing` and makes sure that
+/// the kernel has type information, without which libbpf's answer would be a riddle.
+pub(crate) fn prepare(name: &'static str) -> Result<()> {
+    static PRINT: Once = Once::new();
+    PRINT.call_once(|| {
+        libbpf_rs::set_print(Some((PrintLevel::Debug, trace)));
+    });
+    let path = Path::new(BTF);
+    match path.try_exists() {
+        Ok(true) => Ok(()),
+        _ => Err(Error::NoBtf {
+            object: name,
+            path: path.into(),
+        }),
+    }
+}
+
+/// Turns libbpf's error into ours.
+pub(crate) fn failed(
+    operation: Operation,
+    name: &'static str,
+) -> impl FnOnce(libbpf_rs::Error) -> Error {
+    move |error| {
+        tracing::debug!("libbpf, {operation} {name}: {error:?}");
+        let kind = match error.kind() {
+            libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
+            libbpf_rs::ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            _ => io::ErrorKind::Other,
+        };
+        Error::of(operation, name, io::Error::new(kind, error))
+    }
+}
+
+/// libbpf warns about every refusal, which the error tells too: nothing of it is news to the user.
+fn trace(level: PrintLevel, message: String) {
+    let message = message.trim_end();
+    match level {
+        PrintLevel::Warn => tracing::info!(target: "libbpf", "{message}"),
+        PrintLevel::Info => tracing::debug!(target: "libbpf", "{message}"),
+        PrintLevel::Debug => tracing::trace!(target: "libbpf", "{message}"),
+    }
+}
