@@ -1,2 +1,19 @@
 //! Reads a Linux machine by plain system calls: sock_diag, procfs, network namespaces, pidfd,
 //! socket options, sysctls, cgroups.
+//!
+//! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
+//! what was seen, what was not, and why. Nothing is written anywhere.
+
+mod error;
+mod hz;
+mod netlink;
+
+pub mod netns;
+pub mod procfs;
+pub mod sock_diag;
+pub mod sysctl;
+
+pub use error::{Error, Operation, Result};
+pub use hz::hz;
+pub use netlink::DumpEnd;
+pub use procfs::Proc;

@@ -1,0 +1,175 @@
+//! What can fail while a machine is read.
+
+use rustix::io::Errno;
+
+/// What was being done when a system call failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// open(2), openat(2), open_by_handle_at(2).
+    Open,
+    /// read(2), getdents64(2), readlinkat(2), fstat(2).
+    Read,
+    /// socket(2), connect(2).
+    OpenSocket,
+    /// getsockopt(2).
+    ReadOption,
+    /// setsockopt(2).
+    SetOption,
+    /// send(2) on a netlink socket.
+    Send,
+    /// recv(2) on a netlink socket.
+    Receive,
+    /// setns(2).
+    EnterNamespace,
+    /// clone(2) of a thread.
+    StartThread,
+}
+
+impl Operation {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::OpenSocket => "open",
+            Self::ReadOption => "read option",
+            Self::SetOption => "set option",
+            Self::Send => "send",
+            Self::Receive => "receive",
+            Self::EnterNamespace => "enter",
+            Self::StartThread => "start a thread for",
+        }
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.verb())
+    }
+}
+
+/// An error of this crate. Messages read after "failed to"; the system's own words are the source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A system call failed.
+    #[error("{operation} {object}")]
+    System {
+        /// What was being done.
+        operation: Operation,
+        /// To what: a path, a kind of socket, a namespace. Paths may hold any character.
+        object: String,
+        /// The kernel's answer.
+        #[source]
+        errno: Errno,
+    },
+    /// The kernel answered a netlink request with an error.
+    #[error("{request}")]
+    Refused {
+        /// What was asked.
+        request: &'static str,
+        /// The kernel's answer.
+        #[source]
+        errno: Errno,
+    },
+    /// A netlink datagram was longer than the buffer, which the kernel promises not to do.
+    #[error("{request}: a datagram of {length} bytes does not fit into {buffer}")]
+    Truncated {
+        /// What was asked.
+        request: &'static str,
+        /// The datagram's length.
+        length: usize,
+        /// The buffer's length.
+        buffer: usize,
+    },
+    /// Bytes from the kernel are not what its interface promises.
+    #[error("understand {object}")]
+    Malformed {
+        /// What was being read.
+        object: String,
+    },
+    /// There is no such network namespace.
+    #[error("find the network namespace {name}")]
+    NoSuchNamespace {
+        /// As the user wrote it.
+        name: String,
+    },
+    /// There is no such process.
+    #[error("find process {pid}")]
+    NoSuchProcess {
+        /// Its id.
+        pid: u32,
+    },
+    /// A file is there, but it is not a namespace (an unfinished `ip netns add` leaves such a file).
+    #[error("use {path} as a network namespace")]
+    NotANamespace {
+        /// The file.
+        path: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn system(operation: Operation, object: impl Into<String>, errno: Errno) -> Self {
+        Self::System {
+            operation,
+            object: object.into(),
+            errno,
+        }
+    }
+
+    /// For readers that go through the standard library.
+    pub(crate) fn io(
+        operation: Operation,
+        object: impl Into<String>,
+        error: &std::io::Error,
+    ) -> Self {
+        let errno = Errno::from_io_error(error).unwrap_or(Errno::IO);
+        Self::system(operation, object, errno)
+    }
+
+    /// The kernel's error number, if a system call or a netlink request failed.
+    #[must_use]
+    pub const fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::System { errno, .. } | Self::Refused { errno, .. } => Some(*errno),
+            _ => None,
+        }
+    }
+
+    /// Whether a right was missing.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        matches!(self.errno(), Some(Errno::PERM | Errno::ACCESS))
+    }
+
+    /// Whether the process, file or socket does not exist (any more).
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(
+            self.errno(),
+            Some(Errno::NOENT | Errno::SRCH | Errno::STALE)
+        ) || matches!(
+            self,
+            Self::NoSuchNamespace { .. } | Self::NoSuchProcess { .. }
+        )
+    }
+}
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_read_after_failed_to() {
+        let error = Error::system(Operation::Read, "/proc/7/comm", Errno::ACCESS);
+        assert_eq!(format!("failed to {error}"), "failed to read /proc/7/comm");
+        assert!(error.is_permission());
+        assert!(!error.is_gone());
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(source.as_deref(), Some("Permission denied (os error 13)"));
+        assert!(Error::NoSuchProcess { pid: 7 }.is_gone());
+    }
+}

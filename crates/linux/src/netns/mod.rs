@@ -1,0 +1,256 @@
+//! Network namespaces (network_namespaces(7)): finding them all, entering one, reading its defaults.
+//!
+//! A namespace lives as long as a process is in it, a file of it is open or bind-mounted, or a socket
+//! was made in it. Those of processes and of mounts are found. Not found: a namespace that only a
+//! descriptor or a socket keeps alive, that only one thread of a process has entered, or that is
+//! mounted in another mount namespace only.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use sockpulse_core::{Gap, LocalRoutes, Namespace, NetnsId};
+
+use crate::error::{Error, Operation, Result};
+use crate::procfs::Proc;
+use crate::sysctl;
+
+pub use enumerate::{Enumeration, enumerate};
+
+mod enumerate;
+mod routes;
+
+/// Where ip(8) keeps named namespaces.
+const NAMED: &str = "/run/netns";
+/// The magic number of the file system of namespaces.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
+
+/// A network namespace, held open: it cannot vanish while this exists.
+#[derive(Debug)]
+pub struct Netns {
+    /// Its inode number.
+    pub id: NetnsId,
+    /// What people call it. It may come from a path or from a process, so any character may stand
+    /// in it.
+    pub name: String,
+    /// Whether it is the one that the enumerating thread was in.
+    pub own: bool,
+    /// The first process in it, if there is one.
+    pub pid: Option<u32>,
+    fd: OwnedFd,
+}
+
+/// A namespace as it was read, and what of it could not be.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Its defaults and own addresses.
+    pub namespace: Namespace,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// The network namespace of the calling thread.
+///
+/// # Errors
+/// [`Error::System`] when /proc is not there.
+pub fn own(proc: &Proc) -> Result<Netns> {
+    let (id, fd) = open_own(proc)?;
+    let own = Some(id);
+    let first = enumerate::fingerprint_of(proc, "1");
+    let is_host = first.is_some() && first == enumerate::fingerprint_of(proc, "thread-self");
+    let pid = std::process::id();
+    let name = if is_host {
+        "host".into()
+    } else {
+        enumerate::name(proc, None, Some(pid), id)
+    };
+    Ok(Netns {
+        id,
+        name,
+        own: own == Some(id),
+        pid: Some(if is_host { 1 } else { pid }),
+        fd,
+    })
+}
+
+/// The namespace that a user means: `self`, a name under `/run/netns` (ip-netns(8)), or a process id.
+///
+/// # Errors
+/// [`Error::NoSuchNamespace`], [`Error::NoSuchProcess`], [`Error::NotANamespace`]; [`Error::System`]
+/// when the process's namespace may not be looked at (needs `CAP_SYS_PTRACE`).
+pub fn resolve(proc: &Proc, text: &str) -> Result<Netns> {
+    if text == "self" {
+        return own(proc);
+    }
+    let own_id = open_own(proc).ok().map(|(id, _)| id);
+    let is_name = !text.is_empty() && !text.contains('/') && text != "." && text != "..";
+    if is_name {
+        let path = Path::new(NAMED).join(text);
+        match open(&path) {
+            Ok((id, fd)) => {
+                return Ok(Netns {
+                    id,
+                    name: text.to_owned(),
+                    own: own_id == Some(id),
+                    pid: None,
+                    fd,
+                });
+            }
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let Ok(pid) = text.parse::<u32>() else {
+        return Err(Error::NoSuchNamespace {
+            name: text.to_owned(),
+        });
+    };
+    let path = proc.root().join(format!("{pid}/ns/net"));
+    let (id, fd) = open(&path).map_err(|error| {
+        if error.is_gone() {
+            Error::NoSuchProcess { pid }
+        } else {
+            error
+        }
+    })?;
+    Ok(Netns {
+        id,
+        name: enumerate::name(proc, None, Some(pid), id),
+        own: own_id == Some(id),
+        pid: Some(pid),
+        fd,
+    })
+}
+
+impl Netns {
+    /// Runs a closure in this namespace and waits for it. The calling thread stays where it is: a
+    /// thread of its own enters, unless the caller is in this namespace already.
+    ///
+    /// # Errors
+    /// [`Error::System`] with `EPERM`: entering needs `CAP_SYS_ADMIN` here and in the user namespace
+    /// that owns the network namespace.
+    ///
+    /// # Panics
+    /// When the closure does.
+    pub fn enter_and<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        if current_id().is_some_and(|id| id == self.id) {
+            return Ok(work());
+        }
+        let object = || format!("network namespace {}", self.name);
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("netns".into())
+                .spawn_scoped(scope, || {
+                    move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))
+                        .map_err(|errno| Error::system(Operation::EnterNamespace, object(), errno))
+                        .map(|()| work())
+                })
+                .map_err(|error| Error::io(Operation::StartThread, object(), &error))?;
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Reads the namespace's sysctls and its local routing table.
+    ///
+    /// # Errors
+    /// When it cannot be entered; what cannot be read within is a gap.
+    pub fn read(&self, proc: &Proc) -> Result<Reading> {
+        let (defaults, local) = self.enter_and(|| (sysctl::defaults(proc), routes::local()))?;
+        let mut gaps = Vec::new();
+        let mut gap = |what: &str, error: &Error| {
+            gaps.push(Gap {
+                what: format!("{what} of network namespace {}", self.name),
+                why: reason(error),
+                remedy: None,
+            });
+        };
+        let defaults = defaults
+            .inspect_err(|error| gap("the keepalive defaults", error))
+            .ok();
+        let local = local.unwrap_or_else(|error| {
+            gap("the own addresses", &error);
+            LocalRoutes::default()
+        });
+        let namespace = Namespace {
+            id: self.id,
+            name: self.name.clone(),
+            own: self.own,
+            pid: self.pid,
+            defaults,
+            local,
+        };
+        Ok(Reading { namespace, gaps })
+    }
+
+    /// What is not seen when this namespace cannot be read because of `error`.
+    #[must_use]
+    pub fn gap(&self, error: &Error) -> Gap {
+        Gap {
+            what: format!("network namespace {}", self.name),
+            why: reason(error),
+            remedy: error.is_permission().then(|| {
+                "run as root, or with CAP_SYS_ADMIN in the user namespace that owns it".into()
+            }),
+        }
+    }
+}
+
+/// An error in a clause, with the kernel's own words.
+fn reason(error: &Error) -> String {
+    match error.errno() {
+        Some(errno) => format!("failed to {error}: {}", words(errno)),
+        None => format!("failed to {error}"),
+    }
+}
+
+/// The system's text for an error number, without the number.
+fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+/// The calling thread's namespace, by the /proc of this machine.
+fn current_id() -> Option<NetnsId> {
+    let stat = rustix::fs::stat("/proc/thread-self/ns/net").ok()?;
+    id_of(&stat)
+}
+
+fn open_own(proc: &Proc) -> Result<(NetnsId, OwnedFd)> {
+    open(&proc.root().join("thread-self/ns/net"))
+}
+
+/// Opens a namespace's file and makes sure that it is one.
+fn open(path: &Path) -> Result<(NetnsId, OwnedFd)> {
+    let object = || path.to_string_lossy();
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags, Mode::empty())
+        .map_err(|errno| Error::system(Operation::Open, object(), errno))?;
+    let failed = |errno| Error::system(Operation::Read, object(), errno);
+    let stat = rustix::fs::fstat(&fd).map_err(failed)?;
+    let file_system = rustix::fs::fstatfs(&fd).map_err(failed)?;
+    let is_namespace = u64::try_from(file_system.f_type).is_ok_and(|magic| magic == NSFS_MAGIC);
+    match id_of(&stat) {
+        Some(id) if is_namespace => Ok((id, fd)),
+        _ => Err(Error::NotANamespace {
+            path: object().into_owned(),
+        }),
+    }
+}
+
+fn id_of(stat: &rustix::fs::Stat) -> Option<NetnsId> {
+    u32::try_from(stat.st_ino).ok().map(NetnsId)
+}
+
+/// A bind mount of a network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Bind {
+    id: NetnsId,
+    path: PathBuf,
+}

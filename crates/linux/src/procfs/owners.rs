@@ -1,0 +1,229 @@
+//! Which processes hold which sockets: the links `/proc/PID/fd/N -> socket:[INODE]`.
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::RawDir;
+use rustix::io::Errno;
+use sockpulse_core::{Comm, Gap, Process};
+
+use super::{Proc, is_gone, open_directory};
+use crate::error::Result;
+
+/// Whose descriptors to look through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// Every process that can be read.
+    All,
+    /// These processes only.
+    Processes(&'a [u32]),
+}
+
+/// Holders of sockets by inode. Sixteen bytes for each descriptor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnerIndex {
+    /// Sorted by inode, then process.
+    holders: Vec<Holder>,
+    /// Sorted by pid.
+    processes: Vec<(u32, Comm)>,
+    unreadable: u32,
+    hidden: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Holder {
+    inode: u64,
+    /// Index into the processes.
+    process: u32,
+    fd: u32,
+}
+
+impl OwnerIndex {
+    /// The processes that hold the socket, lowest pid first, each with its lowest descriptor.
+    pub fn processes(&self, inode: u64) -> impl Iterator<Item = Process> + '_ {
+        let from = self.holders.partition_point(|holder| holder.inode < inode);
+        self.holders[from..]
+            .iter()
+            .take_while(move |holder| holder.inode == inode)
+            .filter_map(|holder| {
+                let (pid, comm) = *self.processes.get(usize::try_from(holder.process).ok()?)?;
+                Some(Process {
+                    pid,
+                    fd: holder.fd,
+                    comm,
+                })
+            })
+    }
+
+    /// How many pairs of socket and process were found.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// Whether no process holds any socket, as far as could be seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.holders.is_empty()
+    }
+
+    /// How many processes did not let their descriptors be read.
+    #[must_use]
+    pub fn unreadable(&self) -> u32 {
+        self.unreadable
+    }
+
+    /// What was not seen. When there is any, a socket without holders may have one all the same.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        let mut gaps = Vec::new();
+        if self.unreadable > 0 {
+            gaps.push(Gap {
+                what: format!("the descriptors of {} processes", self.unreadable),
+                why: "not permitted to look into them".into(),
+                remedy: Some("run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH".into()),
+            });
+        }
+        if self.hidden {
+            gaps.push(Gap {
+                what: "the processes of other users".into(),
+                why: "/proc is mounted with hidepid".into(),
+                remedy: Some("run as root, or with CAP_SYS_PTRACE".into()),
+            });
+        }
+        gaps
+    }
+}
+
+impl Proc {
+    /// Looks through the descriptors of processes: about 4 µs for each. Processes that end meanwhile
+    /// are nothing; those that may not be read are counted.
+    ///
+    /// Needs the right to trace the processes of others (`CAP_SYS_PTRACE`; `/proc/PID/fd` follows
+    /// `PTRACE_MODE_READ_FSCREDS`). Threads with a descriptor table of their own
+    /// (`unshare(CLONE_FILES)`) are seen through their process's table only.
+    ///
+    /// # Errors
+    /// [`Error::System`](crate::Error::System) when /proc itself cannot be read.
+    pub fn sockets(&self, wanted: Wanted<'_>) -> Result<OwnerIndex> {
+        let root = self.open()?;
+        let listed;
+        let mut index = OwnerIndex::default();
+        let pids = match wanted {
+            Wanted::All => {
+                index.hidden = self.hides_processes();
+                listed = self.pids()?;
+                &listed[..]
+            }
+            Wanted::Processes(pids) => pids,
+        };
+        let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
+        for &pid in pids {
+            let process = u32::try_from(index.processes.len()).unwrap_or(u32::MAX);
+            let before = index.holders.len();
+            let read = descriptors(root.as_fd(), pid, &mut buffer, |inode, fd| {
+                index.holders.push(Holder { inode, process, fd });
+            });
+            if read.is_err_and(|errno| !is_gone(errno)) {
+                index.unreadable += 1;
+            }
+            if index.holders.len() > before {
+                let comm = self.comm(pid).unwrap_or_else(|_| Comm::new(b""));
+                index.processes.push((pid, comm));
+            }
+        }
+        index.holders.sort_unstable();
+        index
+            .holders
+            .dedup_by_key(|holder| (holder.inode, holder.process));
+        Ok(index)
+    }
+}
+
+/// Calls `found` with inode and number of every descriptor that is a socket.
+fn descriptors(
+    proc: BorrowedFd<'_>,
+    pid: u32,
+    buffer: &mut [MaybeUninit<u8>],
+    mut found: impl FnMut(u64, u32),
+) -> rustix::io::Result<()> {
+    let dir = open_directory(proc, format!("{pid}/fd"))?;
+    let mut entries = RawDir::new(&dir, buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let Some(fd) = number(entry.file_name()) else {
+            continue;
+        };
+        let mut target = [MaybeUninit::uninit(); 64];
+        match rustix::fs::readlinkat_raw(&dir, entry.file_name(), &mut target[..]) {
+            Ok((target, _)) => {
+                if let Some(inode) = socket_inode(target) {
+                    found(inode, fd);
+                }
+            }
+            Err(errno) if is_gone(errno) => {}
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(errno),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn number(name: &CStr) -> Option<u32> {
+    name.to_str().ok()?.parse().ok()
+}
+
+fn socket_inode(target: &[u8]) -> Option<u64> {
+    let digits = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn only_sockets_are_taken() {
+        for (target, inode) in [
+            ("socket:[42]", Some(42)),
+            ("socket:[18446744073709551615]", Some(u64::MAX)),
+            ("socket:[18446744073709551616]", None),
+            ("socket:[]", None),
+            ("socket:[42", None),
+            ("pipe:[42]", None),
+            ("/tmp/socket:[42]", None),
+        ] {
+            assert_eq!(socket_inode(target.as_bytes()), inode, "{target}");
+        }
+    }
+
+    #[test]
+    fn an_own_socket_is_found_with_its_lowest_descriptor() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let copy = listener.try_clone().unwrap();
+        let inode = rustix::fs::fstat(&listener).unwrap().st_ino;
+        let lowest = listener.as_raw_fd().min(copy.as_raw_fd());
+        let pid = std::process::id();
+        let index = Proc::default().sockets(Wanted::Processes(&[pid])).unwrap();
+        let found: Vec<_> = index.processes(inode).collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].pid, pid);
+        assert_eq!(found[0].fd, u32::try_from(lowest).unwrap());
+        assert_eq!(index.unreadable(), 0);
+        assert_eq!(index.processes(0).count(), 0);
+        assert_eq!(index.processes(u64::MAX).count(), 0);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_nothing() {
+        let index = Proc::default()
+            .sockets(Wanted::Processes(&[u32::MAX]))
+            .unwrap();
+        assert!(index.is_empty());
+        assert!(index.gaps().is_empty());
+    }
+}
