@@ -47,6 +47,9 @@ pub(crate) enum Error {
     #[error("run every test: {} skipped", .0.len())]
     SkippedTests(Vec<String>),
     #[cfg(feature = "product")]
+    #[error("dump by {0}: {1}")]
+    Floor(String, Box<dyn std::error::Error>),
+    #[cfg(feature = "product")]
     #[error("{0} without root")]
     NeedsRoot(&'static str),
     #[cfg(feature = "product")]

@@ -56,13 +56,13 @@ fn dispatch(words: &[&str]) -> Result<ExitCode> {
         [demo::CLIENT, rest @ ..] => demo::client(rest, &interrupt),
         ["test"] => test::run(&interrupt),
         ["setup"] => setup::run(&interrupt).map(|()| ExitCode::SUCCESS),
+        ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
+            linked::run(words, &interrupt)
+        }
         #[cfg(feature = "product")]
         ["bench", rest @ ..] => bench::run(rest, &interrupt),
         #[cfg(feature = "product")]
         ["generate", rest @ ..] => generate::run(rest),
-        ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
-            linked::run(words, &interrupt)
-        }
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -96,7 +96,10 @@ impl Subject {
             seconds: limit.as_secs(),
         };
         let mut ended = [PollFd::new(&pidfd, PollFlags::IN)];
-        let timeout = Timespec::try_from(limit).map_err(Error::system("set a time limit"))?;
+        let timeout = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
         match poll(&mut ended, Some(&timeout)) {
             Ok(0) => {
                 // It may have ended just now, which is what we want.

@@ -95,7 +95,7 @@ impl Goal {
         };
         let unit = self.unit;
         format!(
-            "{:60}{:>7.2}{unit}   goal: {words} {limit}{unit}, {}\n",
+            "{:68}{:>7.2}{unit}   goal: {words} {limit}{unit}, {}\n",
             self.what,
             self.value,
             if reached { "reached" } else { "MISSED" },
@@ -106,7 +106,7 @@ impl Goal {
 fn ratio(series: &Series, name: &str, unit: &str, bound: Bound) -> Goal {
     let wall = |name| seconds(median(runs(series, name).iter().map(|sample| sample.wall)));
     Goal {
-        what: format!("{name} / {unit}, {}", grouped(sockets(series))),
+        what: format!("{name} / {unit}, {} sockets", grouped(sockets(series))),
         value: wall(name) / wall(unit),
         unit: "",
         bound,
@@ -115,7 +115,7 @@ fn ratio(series: &Series, name: &str, unit: &str, bound: Bound) -> Goal {
 
 fn peak(series: &Series, name: &str, bound: Bound) -> Goal {
     Goal {
-        what: format!("peak memory of {name}, {}", grouped(sockets(series))),
+        what: format!("peak memory of {name}, {} sockets", grouped(sockets(series))),
         value: mib(runs(series, name)),
         unit: " MiB",
         bound,
@@ -170,7 +170,7 @@ fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -235,7 +235,7 @@ mod tests {
         assert!(!told("ss -H -tnop /"));
         assert!(!told("peak memory of sockpulse list -o jsonl, 1,000,000"));
         assert!(told("peak memory of sockpulse list -o jsonl, 100,000"));
-        assert!(text.contains("grows by 51.2 bytes a socket"));
+        assert!(text.contains("grows by 52.4 bytes a socket"));
         assert!(!text.contains("the goals are meant for"));
     }
 }
