@@ -127,6 +127,15 @@ impl Error {
         Self::system(operation, object, errno)
     }
 
+    /// The error as a clause, with the kernel's own words: for a gap's reason.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self.errno() {
+            Some(errno) => format!("failed to {self}: {}", words(errno)),
+            None => format!("failed to {self}"),
+        }
+    }
+
     /// The kernel's error number, if a system call or a netlink request failed.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
@@ -155,6 +164,15 @@ impl Error {
     }
 }
 
+/// The system's text for an error number, without the number.
+pub(crate) fn words(errno: Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -166,6 +184,10 @@ mod tests {
     fn messages_read_after_failed_to() {
         let error = Error::system(Operation::Read, "/proc/7/comm", Errno::ACCESS);
         assert_eq!(format!("failed to {error}"), "failed to read /proc/7/comm");
+        assert_eq!(
+            error.reason(),
+            "failed to read /proc/7/comm: permission denied"
+        );
         assert!(error.is_permission());
         assert!(!error.is_gone());
         let source = std::error::Error::source(&error).map(ToString::to_string);

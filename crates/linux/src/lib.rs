@@ -8,9 +8,13 @@ mod error;
 mod hz;
 mod netlink;
 
+pub mod cgroup;
 pub mod netns;
+pub mod pidfd;
 pub mod procfs;
 pub mod sock_diag;
+pub mod sockopt;
+pub mod support;
 pub mod sysctl;
 
 pub use error::{Error, Operation, Result};

@@ -8,7 +8,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use sockpulse_core::{Gap, NetnsId, Place};
 
-use super::{Bind, NAMED, Netns, id_of, open, open_own, reason};
+use super::{Bind, NAMED, Netns, id_of, open, open_own};
 use crate::error::Result;
 use crate::procfs::{Proc, is_gone};
 
@@ -89,7 +89,7 @@ impl Search<'_> {
                 Err(error) if error.is_gone() => {}
                 Err(error) => self.gaps.push(Gap {
                     what: format!("the network namespace of process {pid}"),
-                    why: reason(&error),
+                    why: error.reason(),
                     remedy: descriptors_remedy(error.errno()),
                 }),
             }
@@ -111,7 +111,7 @@ impl Search<'_> {
             Err(error) => {
                 self.gaps.push(Gap {
                     what: "named network namespaces".into(),
-                    why: reason(&error),
+                    why: error.reason(),
                     remedy: None,
                 });
                 return Vec::new();
@@ -144,7 +144,7 @@ impl Search<'_> {
                 Err(error) => {
                     self.gaps.push(Gap {
                         what: format!("network namespace {}", bind.path.display()),
-                        why: reason(&error),
+                        why: error.reason(),
                         remedy: descriptors_remedy(error.errno()),
                     });
                     false

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use sockpulse_core::{Gap, LocalRoutes, Namespace, NetnsId};
 
@@ -164,7 +163,7 @@ impl Netns {
         let mut gap = |what: &str, error: &Error| {
             gaps.push(Gap {
                 what: format!("{what} of network namespace {}", self.name),
-                why: reason(error),
+                why: error.reason(),
                 remedy: None,
             });
         };
@@ -191,28 +190,11 @@ impl Netns {
     pub fn gap(&self, error: &Error) -> Gap {
         Gap {
             what: format!("network namespace {}", self.name),
-            why: reason(error),
+            why: error.reason(),
             remedy: error.is_permission().then(|| {
                 "run as root, or with CAP_SYS_ADMIN in the user namespace that owns it".into()
             }),
         }
-    }
-}
-
-/// An error in a clause, with the kernel's own words.
-fn reason(error: &Error) -> String {
-    match error.errno() {
-        Some(errno) => format!("failed to {error}: {}", words(errno)),
-        None => format!("failed to {error}"),
-    }
-}
-
-/// The system's text for an error number, without the number.
-fn words(errno: Errno) -> String {
-    let text = std::io::Error::from(errno).to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
     }
 }
 

@@ -1,0 +1,114 @@
+//! Settings of other people's sockets, read through a duplicate of the descriptor
+//! (pidfd_getfd(2), since 5.6).
+//!
+//! The duplicate lives only while its options are read, so that a connection that its program closes
+//! meanwhile is not kept open longer than some microseconds. About 11 µs a socket.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use sockpulse_core::{Connection, Observed, Process, SocketTimers, Unseen};
+
+use crate::error::Result;
+use crate::sockopt;
+
+/// Borrows descriptors of processes. Process descriptors are kept between calls.
+///
+/// Needs the right to trace the process (`PTRACE_MODE_ATTACH_REALCREDS`): the same user and a
+/// dumpable process, or `CAP_SYS_PTRACE`; Yama's `ptrace_scope` may ask for the latter always.
+#[derive(Debug, Default)]
+pub struct Borrower {
+    processes: HashMap<u32, Target>,
+}
+
+#[derive(Debug)]
+enum Target {
+    Open(OwnedFd),
+    Closed(Unseen),
+}
+
+/// Process descriptors kept at once: the limit of open files may be as low as 1024.
+const KEPT: usize = 256;
+
+impl Borrower {
+    /// A borrower that knows no process yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the keepalive settings of a connection through a process that holds it. Which of them
+    /// are inherited cannot be told ([`Setting::Either`](sockpulse_core::Setting::Either)).
+    ///
+    /// The cookie is compared, because the descriptor's number may stand for another socket by now.
+    /// The parent of a Multipath TCP subflow, which has a cookie of its own, is recognised by the
+    /// inode, and its options are read: they are what applies to its subflows.
+    pub fn settings(
+        &mut self,
+        process: Process,
+        connection: &Connection,
+    ) -> Observed<SocketTimers> {
+        match self.borrow(process) {
+            Ok(socket) => {
+                read(&socket, connection).unwrap_or(Observed::Unknown(Unseen::NotReported))
+            }
+            Err(unseen) => Observed::Unknown(unseen),
+        }
+    }
+
+    fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {
+        let Ok(number) = i32::try_from(process.fd) else {
+            return Err(Unseen::Vanished);
+        };
+        let answer = match self.target(process.pid) {
+            Target::Open(pidfd) => pidfd_getfd(pidfd, number, PidfdGetfdFlags::empty()),
+            Target::Closed(unseen) => return Err(*unseen),
+        };
+        answer.map_err(|errno| {
+            let unseen = unseen(errno);
+            // What is refused once is refused for the process's other descriptors too.
+            if unseen == Unseen::NotPermitted || errno == Errno::SRCH {
+                self.processes.insert(process.pid, Target::Closed(unseen));
+            }
+            unseen
+        })
+    }
+
+    fn target(&mut self, pid: u32) -> &Target {
+        if self.processes.len() >= KEPT && !self.processes.contains_key(&pid) {
+            self.processes.clear();
+        }
+        self.processes.entry(pid).or_insert_with(|| {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            let pidfd = pid
+                .ok_or(Errno::SRCH)
+                .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+            pidfd.map_or_else(|errno| Target::Closed(unseen(errno)), Target::Open)
+        })
+    }
+}
+
+/// Reads the options, if the descriptor still stands for the connection.
+fn read(socket: &OwnedFd, connection: &Connection) -> Result<Observed<SocketTimers>> {
+    let is_it = if sockopt::is_mptcp(socket)? {
+        let stat = rustix::fs::fstat(socket);
+        connection.inode != 0 && stat.is_ok_and(|stat| stat.st_ino == connection.inode)
+    } else {
+        sockopt::cookie(socket)? == connection.id.cookie
+    };
+    if !is_it {
+        return Ok(Observed::Unknown(Unseen::Vanished));
+    }
+    sockopt::settings(socket).map(Observed::Known)
+}
+
+fn unseen(errno: Errno) -> Unseen {
+    match errno {
+        Errno::PERM | Errno::ACCESS => Unseen::NotPermitted,
+        Errno::SRCH | Errno::BADF => Unseen::Vanished,
+        // No such system call, or no descriptors left.
+        _ => Unseen::NotReported,
+    }
+}
