@@ -86,6 +86,8 @@ fn in_user_namespace(screen: &mut Screen, interrupt: &Interrupt) -> Result<()> {
     unshare.args(["--fork", "--kill-child", "--mount-proc"]);
     unshare.arg(own).arg(SCENARIO);
     unshare.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    // Its files go with it, whatever ends it.
+    unshare.env("TMPDIR", "/run");
     process::run(&mut unshare, interrupt)?;
     *screen = Screen::after(STEPS_BEFORE_SCENARIO + scenario::STEPS);
     Ok(())

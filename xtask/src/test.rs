@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::{architecture, linked, process, setup};
 
+/// The feature of this crate for its commands that link the product.
+const PRODUCT: &str = "xtask/product";
+
 type Run = fn(&Interrupt) -> Result<()>;
 
 const STEPS: [(&str, Run); 7] = [
@@ -84,19 +87,14 @@ fn format(interrupt: &Interrupt) -> Result<()> {
 }
 
 fn lints(interrupt: &Interrupt) -> Result<()> {
-    let deny = ["--", "-D", "warnings"];
-    let all: Vec<&str> = ["clippy", "--locked", "--workspace", "--all-targets"]
-        .into_iter()
-        .chain(deny)
-        .collect();
-    shown(&all, interrupt)?;
-    let product = ["clippy", "--locked", "--package", "xtask"];
-    let product: Vec<&str> = product
-        .into_iter()
-        .chain(["--all-targets", "--features", "product"])
-        .chain(deny)
-        .collect();
-    shown(&product, interrupt)
+    // With the commands that link the product, and as it is built on a fresh machine.
+    let all = ["clippy", "--locked", "--workspace", "--features", PRODUCT];
+    let fresh = ["clippy", "--locked", "--package", "xtask"];
+    for words in [&all[..], &fresh[..]] {
+        let rest = ["--all-targets", "--", "-D", "warnings"];
+        shown(&[words, &rest].concat(), interrupt)?;
+    }
+    Ok(())
 }
 
 fn dependencies(interrupt: &Interrupt) -> Result<()> {

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use super::PRODUCT;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::process;
@@ -44,7 +45,7 @@ fn nextest(interrupt: &Interrupt) -> Result<Ran> {
         _ => {}
     }
     let mut command = process::cargo(["nextest", "run", "--locked", "--workspace"]);
-    command.args(["--profile", "ci"]);
+    command.args(["--features", PRODUCT, "--profile", "ci"]);
     println!("$ {}", process::typed(&command));
     let result = process::run(&mut command, interrupt);
     if matches!(result, Err(Error::Interrupted)) {
@@ -90,7 +91,13 @@ fn unescaped(text: &str) -> String {
 
 fn cargo_test(interrupt: &Interrupt) -> Result<Ran> {
     let mut command = process::cargo(["test", "--locked", "--workspace", "--all-targets"]);
-    command.args(["--no-fail-fast", "--", "--show-output"]);
+    command.args([
+        "--features",
+        PRODUCT,
+        "--no-fail-fast",
+        "--",
+        "--show-output",
+    ]);
     println!("$ {}", process::typed(&command));
     let mut child = process::spawn(command.stdout(Stdio::piped()))?;
     let stdout = child.stdout.take();
