@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockpulse_core::{
-    CgroupId, Connection, Cookie, End, Family, Hz, NetnsId, Observed, Owner, Setting, SocketId,
-    SocketTimers, Source, TcpState, Timer, TimerKind, Timers, Unseen, UserTimeout,
+    CgroupId, Connection, End, Family, Hz, Observed, Owner, Setting, SocketId, SocketTimers,
+    Source, TcpState, Timer, TimerKind, Timers, Unseen, UserTimeout,
 };
 
 use crate::record::{Kind, Record, flag};
@@ -27,8 +27,8 @@ impl Record {
             _ => return None,
         };
         let id = SocketId {
-            cookie: Cookie(self.cookie.get()),
-            netns: NetnsId(self.netns.get()),
+            cookie: self.cookie(),
+            netns: self.netns(),
             local: End {
                 addr: local,
                 port: self.local_port.get(),

@@ -1,15 +1,15 @@
 //! Walks that write nothing: the floor that a reading is measured against.
 
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
-use libbpf_rs::{MapCore, MapFlags, MapHandle};
-use zerocopy::FromBytes;
 
-use crate::error::{Operation, Result};
-use crate::load::{self, Program, failed};
+use crate::error::{Error, Operation, Result};
+use crate::load::{self, Program, not_opened};
 use crate::risk::{self, RiskAccepted, TCP_ITERATOR};
 use crate::skeleton::count::{CountSkelBuilder, OpenCountSkel};
+use crate::sys;
 
 const TASK_FILE: &str = "the counting task_file iterator";
 const ITER_TCP: &str = "the counting tcp iterator";
@@ -17,9 +17,10 @@ const ITER_TCP: &str = "the counting tcp iterator";
 /// A program that only counts the sockets it is shown.
 #[derive(Debug)]
 pub struct Counting {
+    name: &'static str,
     program: Program,
     /// The programs' variables: one counter.
-    variables: MapHandle,
+    variables: OwnedFd,
 }
 
 impl Counting {
@@ -62,27 +63,24 @@ impl Counting {
         let mut object = MaybeUninit::uninit();
         let mut open = CountSkelBuilder::default()
             .open(&mut object)
-            .map_err(failed(Operation::Open, name))?;
+            .map_err(not_opened(name))?;
         choose(&mut open);
-        let loaded = open.load().map_err(failed(Operation::Load, name))?;
-        let program = if name == TASK_FILE {
-            &loaded.progs.count_task_file
+        load::load(name, open.open_object_mut())?;
+        let program = if open.progs.count_task_file.autoload() {
+            &open.progs.count_task_file
         } else {
-            &loaded.progs.count_iter_tcp
+            &open.progs.count_iter_tcp
         };
         Ok(Self {
+            name,
             program: Program::keep(name, program)?,
-            variables: MapHandle::try_from(&loaded.maps.bss)
-                .map_err(failed(Operation::Load, name))?,
+            variables: sys::map(&open.maps.bss)
+                .map_err(|error| Error::of(Operation::Load, name, error))?,
         })
     }
 
     fn counted(&self) -> Result<u64> {
-        let value = self
-            .variables
-            .lookup(&0u32.to_ne_bytes(), MapFlags::empty())
-            .map_err(failed(Operation::Read, "a counter"))?
-            .unwrap_or_default();
-        Ok(u64::read_from_prefix(&value).map_or(0, |(count, _)| count))
+        sys::counter(self.variables.as_fd())
+            .map_err(|error| Error::of(Operation::Read, self.name, error))
     }
 }

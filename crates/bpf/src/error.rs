@@ -59,6 +59,15 @@ pub enum Error {
         /// The running kernel's version.
         kernel: String,
     },
+    /// The program does not fit the kernel: it lacks a function or a field that the program uses.
+    /// libbpf's log says which (`tracing`, target `libbpf`).
+    #[error("load {object}: this kernel does not accept it; it needs Linux 5.12 or later")]
+    Rejected {
+        /// Which program.
+        object: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// Any other refusal by libbpf or the kernel.
     #[error("{operation} {object}")]
     Bpf {
@@ -116,24 +125,35 @@ impl std::fmt::Display for Operation {
 impl Error {
     /// Sorts the kernel's answer by what helps against it.
     pub(crate) fn of(operation: Operation, object: &'static str, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            Self::NotPermitted {
+        const EPERM: i32 = 1;
+        const ENOSYS: i32 = 38;
+        match source.raw_os_error() {
+            Some(EPERM) => Self::NotPermitted {
                 operation,
                 object,
                 source,
-            }
-        } else if source.kind() == io::ErrorKind::Unsupported {
-            Self::NoBpf {
+            },
+            Some(ENOSYS) => Self::NoBpf {
                 operation,
                 object,
                 source,
+            },
+            Some(_) if operation == Operation::Load && !is_shortage(&source) => {
+                Self::Rejected { object, source }
             }
-        } else {
-            Self::Bpf {
+            _ => Self::Bpf {
                 operation,
                 object,
                 source,
-            }
+            },
         }
     }
+}
+
+/// Out of memory or of descriptors.
+fn is_shortage(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    error.kind() == io::ErrorKind::OutOfMemory
+        || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
-use crate::error::{Operation, Result};
-use crate::load::{self, Program, failed};
+use crate::error::Result;
+use crate::load::{self, Program, not_opened};
 use crate::reader::Reader;
 use crate::risk::{self, RiskAccepted, TCP_ITERATOR};
 use crate::skeleton::iter_tcp::IterTcpSkelBuilder;
@@ -33,11 +33,11 @@ impl IterTcp {
         risk::check(NAME, TCP_ITERATOR, accepted)?;
         load::prepare(NAME)?;
         let mut object = MaybeUninit::uninit();
-        let open = IterTcpSkelBuilder::default()
+        let mut open = IterTcpSkelBuilder::default()
             .open(&mut object)
-            .map_err(failed(Operation::Open, NAME))?;
-        let loaded = open.load().map_err(failed(Operation::Load, NAME))?;
-        let program = Program::keep(NAME, &loaded.progs.iter_tcp)?;
+            .map_err(not_opened(NAME))?;
+        load::load(NAME, open.open_object_mut())?;
+        let program = Program::keep(NAME, &open.progs.iter_tcp)?;
         Ok(Self { program })
     }
 

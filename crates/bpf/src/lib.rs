@@ -18,6 +18,7 @@ mod reader;
 mod record;
 pub mod risk;
 mod skeleton;
+pub mod support;
 mod sys;
 mod task_file;
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Once;
 
-use libbpf_rs::{PrintLevel, ProgramMut};
+use libbpf_rs::{OpenObject, OpenProgram, PrintLevel};
 
 use crate::error::{Error, Operation, Result};
 use crate::reader::Reader;
@@ -22,21 +22,32 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Keeps the loaded program beyond its object's life.
-    pub(crate) fn keep(name: &'static str, program: &ProgramMut<'_>) -> Result<Self> {
-        let fd = program.as_fd().try_clone_to_owned();
-        let fd = fd.map_err(|error| Error::of(Operation::Load, name, error))?;
+    /// Keeps a loaded program beyond its object's life.
+    pub(crate) fn keep(name: &'static str, program: &OpenProgram<'_>) -> Result<Self> {
+        let fd = sys::program(program).map_err(|error| Error::of(Operation::Load, name, error))?;
         Ok(Self { name, fd })
     }
 
     /// Starts a walk.
     pub(crate) fn open(&self, pid: Option<u32>) -> Result<Reader> {
-        let link = sys::link_iterator(self.fd.as_fd(), pid)
-            .map_err(|error| Error::of(Operation::Attach, self.name, error))?;
+        const E2BIG: i32 = 7;
+        let (link, only) = match sys::link_iterator(self.fd.as_fd(), pid) {
+            // Before Linux 6.1 the kernel cannot choose a process: the reader does.
+            Err(error) if pid.is_some() && error.raw_os_error() == Some(E2BIG) => {
+                (sys::link_iterator(self.fd.as_fd(), None), pid)
+            }
+            link => (link, None),
+        };
+        let link = link.map_err(|error| Error::of(Operation::Attach, self.name, error))?;
         let file = sys::create_iterator(link.as_fd())
             .map_err(|error| Error::of(Operation::Iterate, self.name, error))?;
-        Ok(Reader::new(self.name, file))
+        Ok(Reader::new(self.name, file, only))
     }
+}
+
+/// Loads an open object's programs into the kernel.
+pub(crate) fn load(name: &'static str, object: &mut OpenObject) -> Result<()> {
+    sys::load(object).map_err(|error| Error::of(Operation::Load, name, error))
 }
 
 /// To be called before anything else of libbpf: sends its messages to `tracing` and makes sure that
@@ -56,20 +67,9 @@ pub(crate) fn prepare(name: &'static str) -> Result<()> {
     }
 }
 
-/// Turns libbpf's error into ours.
-pub(crate) fn failed(
-    operation: Operation,
-    name: &'static str,
-) -> impl FnOnce(libbpf_rs::Error) -> Error {
-    move |error| {
-        tracing::debug!("libbpf, {operation} {name}: {error:?}");
-        let kind = match error.kind() {
-            libbpf_rs::ErrorKind::PermissionDenied => io::ErrorKind::PermissionDenied,
-            libbpf_rs::ErrorKind::Unsupported => io::ErrorKind::Unsupported,
-            _ => io::ErrorKind::Other,
-        };
-        Error::of(operation, name, io::Error::new(kind, error))
-    }
+/// Turns libbpf-rs's refusal to open an object into ours.
+pub(crate) fn not_opened(name: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
+    move |error| Error::of(Operation::Open, name, io::Error::other(error))
 }
 
 /// libbpf warns about every refusal, which the error tells too: nothing of it is news to the user.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
+use sockpulse_core::Process;
 use zerocopy::FromBytes;
 
 use crate::error::{Error, Operation, Result};
@@ -13,11 +14,13 @@ use crate::record::Record;
 pub struct Reader {
     name: &'static str,
     file: File,
+    /// Records of other processes are left out.
+    only: Option<u32>,
 }
 
 impl Reader {
-    pub(crate) const fn new(name: &'static str, file: File) -> Self {
-        Self { name, file }
+    pub(crate) const fn new(name: &'static str, file: File, only: Option<u32>) -> Self {
+        Self { name, file, only }
     }
 
     /// Reads whole records into the buffer and returns their length in bytes, 0 at the end. The
@@ -36,7 +39,12 @@ impl Reader {
         }
         loop {
             match self.file.read(&mut buffer[..whole]) {
-                Ok(len) => return Ok(len),
+                Ok(0) => return Ok(0),
+                Ok(len) => match self.only.map(|pid| retain(&mut buffer[..len], pid)) {
+                    Some(0) => {}
+                    Some(kept) => return Ok(kept),
+                    None => return Ok(len),
+                },
                 // The kernel pauses after a million objects that wrote nothing, and goes on from
                 // there (bpf_seq_read(), kernel/bpf/bpf_iter.c).
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -52,4 +60,66 @@ impl Reader {
 pub fn records(bytes: &[u8]) -> &[Record] {
     let count = bytes.len() / size_of::<Record>();
     <[Record]>::ref_from_prefix_with_elems(bytes, count).map_or(&[], |(records, _)| records)
+}
+
+/// Moves the records of one process to the front and returns their length.
+fn retain(bytes: &mut [u8], pid: u32) -> usize {
+    let mut kept = 0;
+    for at in (0..bytes.len()).step_by(size_of::<Record>()) {
+        let record = at..at + size_of::<Record>();
+        let of_process = |process: Process| process.pid == pid;
+        if records(&bytes[record.clone()])
+            .first()
+            .and_then(Record::process)
+            .is_some_and(of_process)
+        {
+            bytes.copy_within(record, kept);
+            kept += size_of::<Record>();
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+    use crate::record::flag;
+
+    fn of_processes(pids: &[u32]) -> Vec<u8> {
+        let record = |pid: &u32| {
+            let mut record = Record::new_zeroed();
+            record.flags = flag::PROCESS;
+            record.pid = (*pid).into();
+            record
+        };
+        let records: Vec<_> = pids.iter().map(record).collect();
+        records.as_bytes().to_vec()
+    }
+
+    #[test]
+    fn only_one_process_is_kept() {
+        let mut bytes = of_processes(&[1, 7, 2, 7, 7]);
+        let len = retain(&mut bytes, 7);
+        assert_eq!(&bytes[..len], of_processes(&[7, 7, 7]));
+        assert_eq!(retain(&mut of_processes(&[1, 2]), 7), 0);
+        assert_eq!(retain(&mut [], 7), 0);
+    }
+
+    #[test]
+    fn records_are_whole_and_of_any_alignment() {
+        let mut bytes = vec![0];
+        bytes.extend(of_processes(&[3, 4]));
+        for shift in [0, 1] {
+            let pids: Vec<_> = records(&bytes[shift..])
+                .iter()
+                .map(Record::process)
+                .collect();
+            assert_eq!(pids.len(), 2);
+        }
+        let pids = records(&bytes[1..]).iter().filter_map(Record::process);
+        assert_eq!(pids.map(|p| p.pid).collect::<Vec<_>>(), [3, 4]);
+        assert!(records(&bytes[..100]).is_empty());
+    }
 }

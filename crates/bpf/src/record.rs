@@ -1,6 +1,6 @@
 //! One socket as the BPF programs write it: the twin of `struct record` in src/bpf/record.h.
 
-use sockpulse_core::{Comm, Cookie, Process};
+use sockpulse_core::{Comm, Cookie, NetnsId, Process};
 use zerocopy::native_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -110,6 +110,12 @@ impl Record {
     #[must_use]
     pub fn cookie(&self) -> Cookie {
         Cookie(self.cookie.get())
+    }
+
+    /// The network namespace that the socket belongs to.
+    #[must_use]
+    pub fn netns(&self) -> NetnsId {
+        NetnsId(self.netns.get())
     }
 
     /// The inode number in sockfs; 0 when the entry has no `struct socket`.

@@ -103,7 +103,8 @@ impl KernelVersion {
         }
     }
 
-    /// The upstream version of the running kernel; `None` when it cannot be made out.
+    /// The upstream version of the running kernel; `None` when it cannot be made out. The kernels of
+    /// Red Hat and its kin count as such: they bear an old number over much newer code.
     #[must_use]
     pub fn running() -> Option<Self> {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -118,6 +119,9 @@ impl KernelVersion {
     /// patch level would be (`6.1.0-49-amd64`): the true version stands in the build's text (`#1 SMP
     /// Debian 6.1.192-1 (…)`), and in Ubuntu's own file (`Ubuntu 6.8.0-51.52-generic 6.8.12`).
     fn from_texts(release: &str, build: &str, ubuntu: &str) -> Option<Self> {
+        if release.contains(".el") {
+            return None;
+        }
         let debian = build.split_once("Debian ").map(|(_, version)| version);
         let ubuntu = ubuntu.split_whitespace().nth(2);
         [debian, ubuntu, Some(release)]
@@ -217,7 +221,6 @@ mod tests {
                 "Ubuntu 6.8.0-51.52-generic 6.8.12\n",
                 "6.8.12",
             ),
-            ("5.14.0-503.el9.x86_64", "#1 SMP", "", "5.14.0"),
             ("7.2-rc3", "#1 SMP", "", "7.2.0"),
             (
                 "6.12.95+deb13-amd64",
@@ -231,6 +234,8 @@ mod tests {
         }
         assert_eq!(KernelVersion::from_texts("", "", ""), None);
         assert_eq!(KernelVersion::from_texts("six.one", "", ""), None);
+        let red_hat = KernelVersion::from_texts("5.14.0-503.el9.x86_64", "#1 SMP", "");
+        assert_eq!(red_hat, None);
         assert_eq!(KernelVersion::parse("6"), None);
         assert_eq!(KernelVersion::parse("99999999999.1"), None);
     }

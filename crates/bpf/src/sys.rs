@@ -1,10 +1,52 @@
-//! The two bpf(2) commands that turn a loaded program into something to read from.
+//! Calls of libbpf that libbpf-rs has not, or answers without the errno: it is the errno that tells
+//! a caller without rights (`EPERM`) from a program that does not fit the kernel (`EACCES`).
 
 #![expect(unsafe_code, reason = "libbpf's C functions")]
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libbpf_rs::{AsRawLibbpf, OpenMap, OpenObject, OpenProgram};
+
+use crate::skeleton::count::types::bss;
+
+/// `bpf_object__load()`.
+pub(crate) fn load(object: &mut OpenObject) -> io::Result<()> {
+    // SAFETY: the object is open, and borrowed exclusively while it is changed.
+    let answer = unsafe { libbpf_sys::bpf_object__load(object.as_libbpf_object().as_ptr()) };
+    answered(answer).map(drop)
+}
+
+/// A descriptor of a loaded program, beyond the life of its object.
+pub(crate) fn program(program: &OpenProgram<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the program belongs to an object that lives as long as the borrow.
+    let fd = unsafe { libbpf_sys::bpf_program__fd(program.as_libbpf_object().as_ptr()) };
+    duplicate(fd)
+}
+
+/// A descriptor of a loaded map, beyond the life of its object.
+pub(crate) fn map(map: &OpenMap<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the map belongs to an object that lives as long as the borrow.
+    let fd = unsafe { libbpf_sys::bpf_map__fd(map.as_libbpf_object().as_ptr()) };
+    duplicate(fd)
+}
+
+/// The variable of count.bpf.c, read from the map that [`map`] gave for it.
+pub(crate) fn counter(map: BorrowedFd<'_>) -> io::Result<u64> {
+    const { assert!(size_of::<bss>() == size_of::<u64>()) };
+    let (key, mut value) = (0u32, 0u64);
+    // SAFETY: arrays have keys of four bytes, and this one's values are one number.
+    let answer = unsafe {
+        libbpf_sys::bpf_map_lookup_elem(
+            map.as_raw_fd(),
+            (&raw const key).cast::<c_void>(),
+            (&raw mut value).cast::<c_void>(),
+        )
+    };
+    answered(answer).map(|_| value)
+}
 
 /// `BPF_LINK_CREATE` for an iterator program; with `pid` it walks only that process's tasks (Linux
 /// 6.1; older kernels answer `E2BIG`). The process is looked up in the caller's pid namespace.
@@ -40,11 +82,49 @@ pub(crate) fn create_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
     owned(answer).map(File::from)
 }
 
-/// libbpf answers with a new descriptor or a negative errno.
-fn owned(answer: i32) -> io::Result<OwnedFd> {
+/// Loads the smallest program for which the kernel wants what the iterators need: `CAP_BPF`, and
+/// `CAP_PERFMON` since it is of a tracing kind.
+pub(crate) fn try_bpf() -> io::Result<()> {
+    let instruction = |code| libbpf_sys::bpf_insn {
+        code,
+        ..Default::default()
+    };
+    // r0 = 0; exit
+    let program = [instruction(0xb7), instruction(0x95)];
+    // SAFETY: the strings end in NUL, the instructions are as many as said, and there are no options.
+    let answer = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_RAW_TRACEPOINT,
+            c"probe".as_ptr(),
+            c"Dual BSD/GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as libbpf_sys::size_t,
+            std::ptr::null_mut(),
+        )
+    };
+    owned(answer).map(drop)
+}
+
+/// libbpf answers with a negative errno when it fails.
+fn answered(answer: i32) -> io::Result<i32> {
     if answer < 0 {
-        return Err(io::Error::from_raw_os_error(-answer));
+        Err(io::Error::from_raw_os_error(answer.wrapping_neg()))
+    } else {
+        Ok(answer)
     }
+}
+
+/// The answer as a new descriptor.
+fn owned(answer: i32) -> io::Result<OwnedFd> {
+    let fd = answered(answer)?;
     // SAFETY: the descriptor was made for us just now, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(answer) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A duplicate of a descriptor that libbpf keeps.
+fn duplicate(answer: i32) -> io::Result<OwnedFd> {
+    let fd = answered(answer)?;
+    // SAFETY: the object that it belongs to is borrowed by the caller, so it stays open for this.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    fd.try_clone_to_owned()
 }

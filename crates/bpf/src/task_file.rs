@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
-use crate::error::{Operation, Result};
-use crate::load::{self, Program, failed};
+use crate::error::Result;
+use crate::load::{self, Program, not_opened};
 use crate::reader::Reader;
 use crate::skeleton::task_file::TaskFileSkelBuilder;
 
@@ -31,11 +31,11 @@ impl TaskFile {
     pub fn load() -> Result<Self> {
         load::prepare(NAME)?;
         let mut object = MaybeUninit::uninit();
-        let open = TaskFileSkelBuilder::default()
+        let mut open = TaskFileSkelBuilder::default()
             .open(&mut object)
-            .map_err(failed(Operation::Open, NAME))?;
-        let loaded = open.load().map_err(failed(Operation::Load, NAME))?;
-        let program = Program::keep(NAME, &loaded.progs.task_file)?;
+            .map_err(not_opened(NAME))?;
+        load::load(NAME, open.open_object_mut())?;
+        let program = Program::keep(NAME, &open.progs.task_file)?;
         Ok(Self { program })
     }
 

@@ -1,0 +1,7 @@
+//! The iterators on real sockets. Tests named `root_…` need `CAP_BPF`, `CAP_PERFMON` and
+//! `CAP_SYS_ADMIN`; each makes a network namespace of its own and leaves nothing behind.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod sockets;
