@@ -4,4 +4,12 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod entries;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod speed;
