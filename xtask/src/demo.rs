@@ -5,8 +5,10 @@
 //! what it does not know.
 
 mod client;
+mod redis;
 mod scenario;
 mod screen;
+mod sockpulse;
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -18,6 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::topology::remove_leftovers;
 use crate::{process, setup};
 use screen::Screen;
+use sockpulse::Sockpulse;
 
 /// The word for [`scenario_in_user_namespace`] on the command line.
 pub(crate) const SCENARIO: &str = "demo-scenario";
@@ -51,7 +54,7 @@ pub(crate) fn run(interrupt: &Interrupt) -> Result<ExitCode> {
     }
 
     screen.step("this machine itself");
-    scenario::sockpulse(&screen, &["audit"], interrupt)?;
+    Sockpulse::new(&["audit"])?.show(interrupt)?;
     println!(
         "\ndone in {:.1} s, {:.1} s of it without packages and build",
         start.elapsed().as_secs_f64(),

@@ -140,7 +140,7 @@ fn without_installed(answer: &str) -> Vec<&'static Package> {
 }
 
 fn install(names: &[&str], interrupt: &Interrupt) -> Result<()> {
-    let _no_daemons = NoDaemons::hold()?;
+    let _no_daemons = NoDaemons::hold(POLICY)?;
     step(as_root(&["apt-get", "update"])?, interrupt)?;
     let mut command = as_root(&[
         "env",
@@ -178,54 +178,53 @@ fn as_root(words: &[&str]) -> Result<Command> {
 /// `/usr/sbin/policy-rc.d` that answers 101, "not allowed". Taken away again at the end; one that
 /// was there before is left as it is and asked by apt-get just the same.
 struct NoDaemons {
-    ours: bool,
+    /// The program, if it is ours.
+    policy: Option<&'static str>,
 }
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-const POLICY_TEXT: &str = "#!/bin/sh\n# written by `cargo xtask setup` of sockpulse, for as long as it installs packages\nexit 101\n";
+const POLICY_TEXT: &str = "\
+#!/bin/sh
+# Written by `cargo xtask setup` of sockpulse, for as long as it installs packages.
+exit 101
+";
 
 impl NoDaemons {
-    fn hold() -> Result<Self> {
-        let policy = Path::new(POLICY);
+    fn hold(policy: &'static str) -> Result<Self> {
         // Ours can be there already, when an earlier setup was killed.
         let ours = std::fs::read_to_string(policy).is_ok_and(|text| text == POLICY_TEXT);
-        if !ours && policy.exists() {
-            println!("daemons: {POLICY} of this machine decides whether a new one starts");
-            return Ok(Self { ours: false });
+        if !ours && Path::new(policy).exists() {
+            println!("daemons: {policy} of this machine decides whether a new one starts");
+            return Ok(Self { policy: None });
         }
-        println!("daemons: none is started now ({POLICY} says so until the packages are in);");
+        println!("daemons: none is started now ({policy} says so until the packages are in);");
         println!(
             "         to keep redis-server off after a reboot: systemctl disable redis-server"
         );
-        let held = Self { ours: true };
-        let mut tee = as_root(&["tee", POLICY])?;
+        let held = Self {
+            policy: Some(policy),
+        };
+        let mut tee = as_root(&["tee", policy])?;
         let mut child = process::spawn(tee.stdin(Stdio::piped()).stdout(Stdio::null()))?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin
                 .write_all(POLICY_TEXT.as_bytes())
-                .map_err(Error::file("write", POLICY))?;
+                .map_err(Error::file("write", policy))?;
         }
-        let status = child.wait().map_err(Error::file("write", POLICY))?;
-        if !status.success() {
-            return Err(Error::Exit {
-                command: process::typed(&tee),
-                status,
-            });
-        }
-        process::output(&mut as_root(&["chmod", "755", POLICY])?)?;
+        let status = child.wait().map_err(Error::file("write", policy))?;
+        process::expect_success(&tee, status)?;
+        process::output(&mut as_root(&["chmod", "755", policy])?)?;
         Ok(held)
     }
 }
 
 impl Drop for NoDaemons {
     fn drop(&mut self) {
-        if !self.ours {
-            return;
-        }
-        let removed = as_root(&["rm", "-f", POLICY]).and_then(|mut rm| process::output(&mut rm));
+        let Some(policy) = self.policy else { return };
+        let removed = as_root(&["rm", "-f", policy]).and_then(|mut rm| process::output(&mut rm));
         if let Err(error) = removed {
             eprintln!("warning: failed to {error}");
-            eprintln!("hint: remove it, or no daemon will be started on install: rm {POLICY}");
+            eprintln!("hint: remove it, or no daemon will be started on install: rm {policy}");
         }
     }
 }
@@ -273,6 +272,26 @@ mod tests {
     #[test]
     fn nothing_is_missing_when_all_are_installed() {
         assert!(without_installed(&answer_without("")).is_empty());
+    }
+
+    #[test]
+    fn root_daemons_are_held_back_only_while_packages_are_installed() {
+        if !process::is_root() {
+            eprintln!("SKIPPED: needs root to write as apt-get's policy is written");
+            return;
+        }
+        let path = std::env::temp_dir().join(format!("policy-rc.d-{}", std::process::id()));
+        let path: &'static str = path.to_string_lossy().into_owned().leak();
+        let held = NoDaemons::hold(path).expect("written");
+        let answer = Command::new(path).status().expect("it can be run");
+        assert_eq!(answer.code(), Some(101));
+        drop(held);
+        assert!(!Path::new(path).exists());
+
+        std::fs::write(path, "#!/bin/sh\nexit 0\n").expect("someone else's");
+        drop(NoDaemons::hold(path).expect("left alone"));
+        assert!(Path::new(path).exists());
+        std::fs::remove_file(path).expect("removed");
     }
 
     #[test]

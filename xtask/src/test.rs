@@ -102,7 +102,7 @@ fn dependencies(interrupt: &Interrupt) -> Result<()> {
         println!("  not checked: cargo-deny is not installed (cargo install --locked cargo-deny)");
         return Ok(());
     }
-    shown(&["deny", "check"], interrupt)
+    shown(&["deny", "check", "--hide-inclusion-graph"], interrupt)
 }
 
 fn generated_files(interrupt: &Interrupt) -> Result<()> {

@@ -1,10 +1,12 @@
 //! The story of the demo: connect, vanish, and who knows of it.
 
 use std::net::Ipv4Addr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::redis::{RedisClient, client_list, clients};
 use super::screen::Screen;
+use super::sockpulse::Sockpulse;
 use super::{CLIENT, KIND};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
@@ -21,6 +23,8 @@ const POOL: usize = 60;
 const CONNECTIONS_PER_HOST: usize = POOL + 1;
 /// How long those that vanished are silent before sockpulse is asked.
 const SILENCE_SECONDS: u64 = 5;
+/// How many lines of `list` are shown.
+const LINES: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Shows all of it and removes it again, also when it fails or is interrupted.
@@ -141,117 +145,22 @@ fn show_client_list(
 
 fn show_sockpulse(screen: &Screen, network: &Topology, interrupt: &Interrupt) -> Result<()> {
     let server = network.server().namespace();
-    sockpulse(screen, &["audit", "--netns", server], interrupt)?;
+    Sockpulse::new(&["audit", "--netns", server])?.show(interrupt)?;
     println!();
+
     let silent = format!("{SILENCE_SECONDS}s");
-    let list = ["list", "--netns", server, "--silent-for", &silent];
-    let command = program(&list)?;
-    screen.command(&command.1);
-    let mut command = command.0;
-    screen.beginning(&process::output(&mut command)?, 12);
+    let mut list = Sockpulse::new(&["list", "--netns", server, "--silent-for", &silent])?;
+    println!("$ {} | head -n {LINES}", list.typed);
+    let lines = list.output()?;
+    screen.beginning(&lines, LINES);
     println!();
-    let check = ["audit", "--netns", server, "--fail-on", "unprotected"];
-    let (mut command, typed) = program(&check)?;
-    println!(
-        "$ {} >/dev/null; echo $?    # as a check",
-        process::typed(&typed)
-    );
-    command.stdout(std::process::Stdio::null());
-    let status = process::status(&mut command, interrupt)?;
-    println!(
-        "{}",
-        status
-            .code()
-            .map_or("?".to_owned(), |code| code.to_string())
-    );
+
+    let mut check = Sockpulse::new(&["audit", "--netns", server, "--fail-on", "unprotected"])?;
+    println!("$ {} >/dev/null; echo $?", check.typed);
+    let status = process::status(check.command.stdout(Stdio::null()), interrupt)?;
+    println!("{}", status.code().unwrap_or_default());
     if status.code() == Some(1) {
         return Ok(());
     }
     Err(Error::Unexpected(format!("exit code 1, it is {status}")))
-}
-
-/// Shows and runs the sockpulse that was just built. An incomplete answer (code 3) is one too:
-/// sockpulse itself says what is missing.
-pub(super) fn sockpulse(screen: &Screen, words: &[&str], interrupt: &Interrupt) -> Result<()> {
-    let (mut command, typed) = program(words)?;
-    screen.command(&typed);
-    let status = process::status(&mut command, interrupt)?;
-    if status.code() == Some(3) {
-        return Ok(());
-    }
-    process::expect_success(&typed, status)
-}
-
-/// The command to run, and the same as one would type it with sockpulse installed.
-fn program(words: &[&str]) -> Result<(Command, Command)> {
-    let mut command = Command::new(process::target_directory()?.join("release/sockpulse"));
-    command.args(words);
-    let mut typed = Command::new("sockpulse");
-    typed.args(words);
-    Ok((command, typed))
-}
-
-fn client_list(network: &Topology) -> Command {
-    let mut command = network.server().command("redis-cli");
-    command.args(["client", "list"]);
-    command
-}
-
-/// A line of `CLIENT LIST`.
-#[derive(Debug, PartialEq, Eq)]
-struct RedisClient {
-    address: Ipv4Addr,
-    /// Seconds since its last command.
-    idle: u64,
-    /// What is shown of it.
-    line: String,
-}
-
-/// The clients that Redis counts, without the one that asks.
-fn clients(network: &Topology) -> Result<Vec<RedisClient>> {
-    let list = process::output(&mut client_list(network))?;
-    let clients = list.lines().filter_map(RedisClient::parse);
-    Ok(clients
-        .filter(|client| !client.address.is_loopback())
-        .collect())
-}
-
-impl RedisClient {
-    fn parse(line: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let mut words = line.split(' ');
-            words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        };
-        let shown = ["id", "addr", "name", "age", "idle", "cmd"];
-        let shown = shown.map(|name| format!("{name}={}", field(name).unwrap_or_default()));
-        Some(Self {
-            address: field("addr")?.rsplit_once(':')?.0.parse().ok()?,
-            idle: field("idle")?.parse().ok()?,
-            line: shown.join(" "),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_client_list_is_read() {
-        let line = "id=7 addr=10.77.3.2:51234 laddr=10.77.0.2:6379 fd=12 name=client3-4 age=61 \
-                    idle=5 flags=N db=0 cmd=ping user=default";
-        let client = RedisClient::parse(line).expect("a client");
-        assert_eq!(client.address, Ipv4Addr::new(10, 77, 3, 2));
-        assert_eq!(client.idle, 5);
-        assert_eq!(
-            client.line,
-            "id=7 addr=10.77.3.2:51234 name=client3-4 age=61 idle=5 cmd=ping"
-        );
-    }
-
-    #[test]
-    fn what_is_no_client_is_not_read() {
-        assert_eq!(RedisClient::parse(""), None);
-        assert_eq!(RedisClient::parse("id=7 addr=?:0 idle=1"), None);
-    }
 }
