@@ -1,6 +1,29 @@
 //! The faces of sockpulse: the command line, tables, JSON, CSV and the audit screen.
 
+mod app;
+mod append;
+mod args;
+mod audit;
+mod coverage;
+mod csv;
 pub mod error;
+mod explain;
+mod fields;
+mod fit;
+pub mod generate;
+mod json;
+mod list;
+mod listing;
 pub mod machine;
+mod markdown;
 pub mod options;
 pub mod row;
+#[cfg(test)]
+mod sample;
+mod selectors;
+mod table;
+mod terminal;
+mod values;
+
+pub use app::{command, main, run, tell_panics};
+pub use explain::page;

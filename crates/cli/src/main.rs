@@ -1,3 +1,7 @@
 //! The binary `sockpulse`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sockpulse_cli::main()
+}

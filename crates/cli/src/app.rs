@@ -1,0 +1,191 @@
+//! From the words of the command line to an exit status.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::args::{Cli, Command, DoctorArgs, GlobalArgs, with_default_command};
+use crate::error::{BUG_STATUS, CommandError, Exit};
+use crate::machine::Machine;
+use crate::options::{DoctorOptions, OutputFormat};
+use crate::terminal::{self, Palette};
+use crate::{audit, explain, generate, list};
+
+/// How output is to look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Face {
+    /// The format.
+    pub(crate) output: OutputFormat,
+    /// Columns of the terminal.
+    pub(crate) width: usize,
+    /// Colours of stdout.
+    pub(crate) palette: Palette,
+}
+
+/// The definition of the command line.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The binary: standard streams, this machine, and a panic that is told as the bug that it is.
+#[must_use]
+pub fn main() -> ExitCode {
+    tell_panics();
+    // Standard output of the library is cut into lines; a listing is written in large pieces.
+    let mut out: File = match rustix::stdio::stdout().try_clone_to_owned() {
+        Ok(stdout) => stdout.into(),
+        Err(error) => {
+            let error = CommandError::output(error);
+            tell(&error, anstream::ColorChoice::Auto, &mut io::stderr());
+            return error.status().into();
+        }
+    };
+    let words = std::env::args_os().collect();
+    run(words, &Machine::THIS, &mut out, &mut io::stderr()).into()
+}
+
+/// A panic is a bug: says so, in whichever thread, and ends the process with status 70.
+pub fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(
+            io::stderr(),
+            "error: sockpulse has a bug: {panic}\n\
+             hint: please report it with this text, the command and the output of `sockpulse doctor`"
+        );
+        std::process::exit(i32::from(BUG_STATUS));
+    }));
+}
+
+/// Runs a command line. All data goes to `out`, all else to `stderr`.
+#[must_use]
+pub fn run(
+    words: Vec<OsString>,
+    machine: &Machine,
+    out: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> u8 {
+    let matches = match command().try_get_matches_from(with_default_command(words)) {
+        Ok(matches) => matches,
+        Err(error) => return refuse(&error, out, stderr),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error, out, stderr),
+    };
+    trace(cli.global.verbose);
+    match dispatch(&cli, machine, out, stderr) {
+        Ok(exit) => exit.status(),
+        Err(error) => {
+            tell(&error, cli.global.color, stderr);
+            error.status()
+        }
+    }
+}
+
+fn dispatch(
+    cli: &Cli,
+    machine: &Machine,
+    out: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let face = face(&cli.global);
+    match &cli.command {
+        Command::Audit(args) => audit::run(args, &face, machine, out, stderr),
+        Command::List(args) => list::run(args, &face, machine, out, stderr),
+        Command::Doctor(args) => doctor(args, &face, machine, out),
+        Command::Explain(args) => explain::run(args, &face, out),
+        Command::Completions(args) => generate::completions(args.shell, out),
+        Command::Man(args) => generate::man(args.command.as_deref(), out),
+    }
+}
+
+fn doctor(
+    args: &DoctorArgs,
+    face: &Face,
+    machine: &Machine,
+    out: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let options = DoctorOptions {
+        output: face.output,
+        width: face.width,
+        accepted_risks: args.accept_kernel_risk.clone(),
+    };
+    (machine.doctor)(&options, out)
+}
+
+fn face(global: &GlobalArgs) -> Face {
+    Face {
+        output: global.output,
+        width: terminal::width(),
+        palette: Palette::of_stdout(global.color),
+    }
+}
+
+/// Prints what clap has to say: help and version on stdout, refusals on stderr.
+fn refuse(error: &clap::Error, out: &mut dyn Write, stderr: &mut dyn Write) -> u8 {
+    let text = error.render();
+    let written = if error.use_stderr() {
+        let auto = anstream::AutoStream::choice(&std::io::stderr());
+        styled(&text, auto).and_then(|text| stderr.write_all(&text))
+    } else {
+        let auto = anstream::AutoStream::choice(&std::io::stdout());
+        styled(&text, auto).and_then(|text| out.write_all(&text))
+    };
+    match written {
+        Ok(()) => u8::try_from(error.exit_code()).unwrap_or(2),
+        Err(error) => CommandError::output(error).status(),
+    }
+}
+
+fn styled(
+    text: &clap::builder::StyledStr,
+    choice: anstream::ColorChoice,
+) -> std::io::Result<Vec<u8>> {
+    let mut stream = anstream::AutoStream::new(Vec::new(), choice);
+    write!(stream, "{}", text.ansi())?;
+    Ok(stream.into_inner())
+}
+
+/// Prints a failure and what would help.
+fn tell(error: &CommandError, color: anstream::ColorChoice, stderr: &mut dyn Write) {
+    if error.is_broken_pipe() {
+        return;
+    }
+    let choice = match color {
+        anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stderr()),
+        other => other,
+    };
+    let palette = match choice {
+        anstream::ColorChoice::Never => Palette::Plain,
+        _ => Palette::Ansi,
+    };
+    let mut text = Vec::new();
+    palette.paint(&mut text, terminal::BAD.bold(), b"error:");
+    text.extend_from_slice(format!(" {error}\n").as_bytes());
+    for hint in error.hints() {
+        palette.paint(&mut text, terminal::COMMAND, b"hint:");
+        text.extend_from_slice(format!(" {hint}\n").as_bytes());
+    }
+    // There is nowhere to say that stderr is closed.
+    let _ = stderr.write_all(&text);
+}
+
+/// Sends what libraries say to stderr. Setting it up twice, as tests do, keeps the first.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::WARN,
+        1 => tracing::Level::INFO,
+        2 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(verbose > 1)
+        .try_init();
+}

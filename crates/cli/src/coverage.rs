@@ -1,0 +1,173 @@
+//! What was seen and what was not, in words on stderr and as an object in JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use sockpulse_core::{Coverage, Unseen};
+
+use crate::append;
+
+/// One line: `saw 1,204 sockets in 3 network namespaces (bpf 1,180, sock_diag 24)`.
+pub(crate) fn sentence(coverage: &Coverage) -> String {
+    let mut line = String::from(if coverage.is_partial() {
+        "partial: saw "
+    } else {
+        "complete: saw "
+    });
+    let total = coverage.total();
+    let _ = write!(
+        line,
+        "{} in {}",
+        counted(total, "socket"),
+        counted(coverage.namespaces, "network namespace")
+    );
+    let sources = by_name(coverage);
+    if total > 0 {
+        let parts: Vec<_> = sources
+            .iter()
+            .map(|(name, count)| format!("{name} {}", grouped(*count)))
+            .collect();
+        let _ = write!(line, " ({})", parts.join(", "));
+    }
+    for (what, by_reason) in [
+        ("settings", &coverage.unknown_settings),
+        ("owner", &coverage.unknown_owners),
+    ] {
+        unknown(&mut line, what, by_reason);
+    }
+    line
+}
+
+/// Writes the line, what was not seen, why, and what would help.
+pub(crate) fn report(coverage: &Coverage, stderr: &mut dyn Write) -> io::Result<()> {
+    writeln!(stderr, "{}", sentence(coverage))?;
+    gaps(coverage, stderr)?;
+    for note in &coverage.notes {
+        writeln!(stderr, "note: {}", shown(note))?;
+    }
+    Ok(())
+}
+
+/// Writes what was not seen, why, and what would help.
+pub(crate) fn gaps(coverage: &Coverage, stderr: &mut dyn Write) -> io::Result<()> {
+    let mut hints: Vec<&str> = Vec::new();
+    for gap in &coverage.gaps {
+        writeln!(
+            stderr,
+            "not seen: {}: {}",
+            shown(&gap.what),
+            shown(&gap.why)
+        )?;
+        hints.extend(gap.remedy.as_deref());
+    }
+    // One remedy often closes several gaps.
+    let mut told: Vec<&str> = Vec::new();
+    for hint in hints {
+        if !told.contains(&hint) {
+            writeln!(stderr, "hint: {}", shown(hint))?;
+            told.push(hint);
+        }
+    }
+    Ok(())
+}
+
+/// The coverage as a JSON object.
+pub(crate) fn json(out: &mut Vec<u8>, coverage: &Coverage) {
+    out.extend_from_slice(b"{\"complete\":");
+    out.extend_from_slice(if coverage.is_partial() {
+        b"false"
+    } else {
+        b"true"
+    });
+    out.extend_from_slice(b",\"namespaces\":");
+    append::number(out, coverage.namespaces);
+    out.extend_from_slice(b",\"sockets\":");
+    counts(out, by_name(coverage).into_iter());
+    for (key, by_reason) in [
+        (",\"unknown_settings\":", &coverage.unknown_settings),
+        (",\"unknown_owners\":", &coverage.unknown_owners),
+    ] {
+        out.extend_from_slice(key.as_bytes());
+        counts(out, by_reason.iter().map(|(why, n)| (why.name(), *n)));
+    }
+    out.extend_from_slice(b",\"gaps\":[");
+    for (at, gap) in coverage.gaps.iter().enumerate() {
+        out.extend_from_slice(if at > 0 {
+            b",{\"what\":"
+        } else {
+            b"{\"what\":"
+        });
+        append::json_string(out, gap.what.as_bytes());
+        out.extend_from_slice(b",\"why\":");
+        append::json_string(out, gap.why.as_bytes());
+        out.extend_from_slice(b",\"remedy\":");
+        match &gap.remedy {
+            Some(remedy) => append::json_string(out, remedy.as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"],\"notes\":[");
+    for (at, note) in coverage.notes.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        append::json_string(out, note.as_bytes());
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// `1 socket`, `1,204 sockets`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", grouped(count))
+}
+
+/// `1,204`.
+pub(crate) fn grouped(count: u64) -> String {
+    let mut text = Vec::new();
+    append::grouped(&mut text, count);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Text with names from the machine in it, safe for a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = Vec::new();
+    append::visible(&mut out, text.as_bytes());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Both BPF readers go by one name.
+fn by_name(coverage: &Coverage) -> BTreeMap<&'static str, u64> {
+    let mut sources = BTreeMap::new();
+    for (source, count) in &coverage.sockets {
+        *sources.entry(source.name()).or_insert(0) += count;
+    }
+    sources.retain(|_, count| *count > 0);
+    sources
+}
+
+fn unknown(line: &mut String, what: &str, by_reason: &BTreeMap<Unseen, u64>) {
+    for (why, count) in by_reason.iter().filter(|(_, count)| **count > 0) {
+        let _ = write!(
+            line,
+            "; {what} unknown for {}: {}",
+            grouped(*count),
+            why.why()
+        );
+    }
+}
+
+fn counts<'a>(out: &mut Vec<u8>, counts: impl Iterator<Item = (&'a str, u64)>) {
+    out.push(b'{');
+    for (at, (name, count)) in counts.enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        append::json_string(out, name.as_bytes());
+        out.push(b':');
+        append::number(out, count);
+    }
+    out.push(b'}');
+}

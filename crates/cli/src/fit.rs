@@ -1,0 +1,100 @@
+//! Text in a given number of columns.
+
+/// How many columns a text takes on a terminal.
+pub(crate) fn width(text: &[u8]) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
+    String::from_utf8_lossy(text).chars().map(char_width).sum()
+}
+
+/// East Asian wide characters take two columns, combining ones none. The ranges are the large ones
+/// of Unicode's EastAsianWidth.txt: names of programs and units are the only texts concerned.
+fn char_width(c: char) -> usize {
+    match u32::from(c) {
+        0x0300..=0x036f => 0,
+        0x1100..=0x115f
+        | 0x2e80..=0xa4cf
+        | 0xac00..=0xd7a3
+        | 0xf900..=0xfaff
+        | 0xfe30..=0xfe6f
+        | 0xff00..=0xff60
+        | 0xffe0..=0xffe6
+        | 0x1f300..=0x1faff
+        | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+/// What is cut off a text that does not fit; `…` stands in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The end.
+    End,
+    /// The beginning.
+    Start,
+}
+
+/// Appends `text` in at most `columns` columns; returns how many it took.
+pub(crate) fn cut(out: &mut Vec<u8>, text: &[u8], columns: usize, side: Cut) -> usize {
+    let natural = width(text);
+    if natural <= columns {
+        out.extend_from_slice(text);
+        return natural;
+    }
+    let Some(room) = columns.checked_sub(1) else {
+        return 0;
+    };
+    let text = String::from_utf8_lossy(text);
+    let mut taken = 0;
+    let mut fits = |c: &char| {
+        taken += char_width(*c);
+        taken <= room
+    };
+    let kept: String = match side {
+        Cut::End => text.chars().take_while(&mut fits).collect(),
+        Cut::Start => {
+            let tail: Vec<char> = text.chars().rev().take_while(&mut fits).collect();
+            tail.into_iter().rev().collect()
+        }
+    };
+    if side == Cut::Start {
+        out.extend_from_slice("…".as_bytes());
+    }
+    out.extend_from_slice(kept.as_bytes());
+    if side == Cut::End {
+        out.extend_from_slice("…".as_bytes());
+    }
+    width(kept.as_bytes()) + 1
+}
+
+/// Appends spaces.
+pub(crate) fn spaces(out: &mut Vec<u8>, count: usize) {
+    out.resize(out.len() + count, b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_where_told() {
+        for (text, columns, side, kept, taken) in [
+            ("redis-server", 12, Cut::End, "redis-server", 12),
+            ("redis-server", 6, Cut::End, "redis…", 6),
+            ("10.0.0.1:6379", 6, Cut::Start, "…:6379", 6),
+            ("redis", 1, Cut::End, "…", 1),
+            ("redis", 0, Cut::End, "", 0),
+            ("数据库", 4, Cut::End, "数…", 3),
+            ("数据库", 6, Cut::End, "数据库", 6),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(
+                cut(&mut out, text.as_bytes(), columns, side),
+                taken,
+                "{text}"
+            );
+            assert_eq!(String::from_utf8(out).unwrap(), kept);
+        }
+    }
+}
