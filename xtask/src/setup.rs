@@ -140,16 +140,20 @@ fn without_installed(answer: &str) -> Vec<&'static Package> {
 }
 
 fn install(names: &[&str], interrupt: &Interrupt) -> Result<()> {
+    if !process::is_root() && !process::is_in_path("sudo") {
+        return Err(Error::InstallNeedsRoot {
+            command: format!("apt-get install {}", names.join(" ")),
+        });
+    }
     let _no_daemons = NoDaemons::hold(POLICY)?;
-    step(as_root(&["apt-get", "update"])?, interrupt)?;
-    let mut command = as_root(&[
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "install",
-        "--yes",
-        "--no-install-recommends",
-    ])?;
+    if names.contains(&"redis-server") {
+        println!(
+            "         to keep redis-server off after a reboot: systemctl disable redis-server"
+        );
+    }
+    step(as_root(&["apt-get", "update"]), interrupt)?;
+    let mut command = as_root(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    command.args(["install", "--yes", "--no-install-recommends"]);
     command.args(names);
     step(command, interrupt)
 }
@@ -159,19 +163,15 @@ fn step(mut command: Command, interrupt: &Interrupt) -> Result<()> {
     process::run(command.stdin(Stdio::null()), interrupt)
 }
 
-fn as_root(words: &[&str]) -> Result<Command> {
-    let mut words = words.to_vec();
-    if !process::is_root() {
-        if !process::is_in_path("sudo") {
-            return Err(Error::InstallNeedsRoot {
-                command: "cargo xtask setup".to_owned(),
-            });
-        }
-        words.insert(0, "sudo");
-    }
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]);
-    Ok(command)
+fn as_root(words: &[&str]) -> Command {
+    let (program, arguments) = if process::is_root() {
+        (words[0], &words[1..])
+    } else {
+        ("sudo", words)
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
 }
 
 /// Keeps apt-get from starting daemons, as Debian policy 9.3.3 offers: a program
@@ -204,7 +204,7 @@ impl NoDaemons {
         let held = Self {
             policy: Some(policy),
         };
-        let mut tee = as_root(&["tee", policy])?;
+        let mut tee = as_root(&["tee", policy]);
         let mut child = process::spawn(tee.stdin(Stdio::piped()).stdout(Stdio::null()))?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin
@@ -213,7 +213,7 @@ impl NoDaemons {
         }
         let status = child.wait().map_err(Error::file("write", policy))?;
         process::expect_success(&tee, status)?;
-        process::output(&mut as_root(&["chmod", "755", policy])?)?;
+        process::output(&mut as_root(&["chmod", "755", policy]))?;
         Ok(held)
     }
 }
@@ -221,8 +221,7 @@ impl NoDaemons {
 impl Drop for NoDaemons {
     fn drop(&mut self) {
         let Some(policy) = self.policy else { return };
-        let removed = as_root(&["rm", "-f", policy]).and_then(|mut rm| process::output(&mut rm));
-        if let Err(error) = removed {
+        if let Err(error) = process::output(&mut as_root(&["rm", "-f", policy])) {
             eprintln!("warning: failed to {error}");
             eprintln!("hint: remove it, or no daemon will be started on install: rm {policy}");
         }
