@@ -40,7 +40,7 @@ const RULES: [Rule; 4] = [
 /// # Errors
 /// [`Error::Architecture`] with each dependency that points the wrong way.
 pub(crate) fn check() -> Result<()> {
-    let mut violations = Vec::new();
+    let mut violations = without_rule()?;
     for rule in &RULES {
         let tree = process::output(&mut process::cargo([
             "tree",
@@ -59,6 +59,22 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     Err(Error::Architecture(violations))
+}
+
+/// The crates that were added without saying what they may depend on.
+fn without_rule() -> Result<Vec<String>> {
+    let folder = process::workspace().join("crates");
+    let entries = std::fs::read_dir(&folder).map_err(Error::file("read", &folder))?;
+    let mut missing = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::file("read", &folder))?;
+        let name = format!("sockpulse-{}", entry.file_name().to_string_lossy());
+        if !RULES.iter().any(|rule| rule.name == name) {
+            missing.push(format!("{name} has no rule in xtask/src/architecture.rs"));
+        }
+    }
+    missing.sort();
+    Ok(missing)
 }
 
 impl Rule {
