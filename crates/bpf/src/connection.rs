@@ -17,6 +17,11 @@ impl Record {
     /// The connection, with times turned into milliseconds at the kernel's tick rate; `None` for
     /// the socket of a Multipath TCP program (its subflows are the connections) and for what is no
     /// record.
+    ///
+    /// Queues are reckoned as inet_diag does (`tcp_diag_get_info()`, net/ipv4/tcp_diag.c): a FIN that
+    /// was received or sent counts as a byte. The kernel keeps the times of segments as 32 bits of
+    /// jiffies, so silences of more than 2^32 jiffies (198 days at 250 Hz, 49 at 1000 Hz) begin
+    /// again from zero.
     #[must_use]
     pub fn connection(&self, hz: Hz) -> Option<Connection> {
         let kind = self.kind()?;
@@ -231,4 +236,198 @@ fn milliseconds(jiffies: u32, hz: Hz) -> u64 {
 /// Of a timer that is due: 0.
 fn remaining(jiffies: i32, hz: Hz) -> u64 {
     milliseconds(u32::try_from(jiffies).unwrap_or(0), hz)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sockpulse_core::Comm;
+    use zerocopy::{FromBytes, FromZeros};
+
+    use super::*;
+
+    fn hz() -> Hz {
+        Hz::new(250).unwrap()
+    }
+
+    /// An established connection without keepalive, as `task_file` writes it.
+    fn record() -> Record {
+        let mut record = Record::new_zeroed();
+        record.kind = 1;
+        record.family = AF_INET;
+        record.state = 1;
+        record.flags = flag::SETTINGS | flag::UID | flag::PROCESS | flag::FILE_REFS;
+        record.file_refs = 1.into();
+        record.local_addr[..4].copy_from_slice(&[10, 0, 0, 1]);
+        record.local_port = 6379.into();
+        record.pid = 812.into();
+        record.fd = 9.into();
+        record.comm[..5].copy_from_slice(b"redis");
+        record
+    }
+
+    fn seen(change: impl FnOnce(&mut Record)) -> Connection {
+        let mut record = record();
+        change(&mut record);
+        record.connection(hz()).unwrap()
+    }
+
+    #[test]
+    fn zero_is_inherited_and_jiffies_become_seconds() {
+        let settings = |change: fn(&mut Record)| seen(change).settings.known().unwrap();
+        let inherited = settings(|_| ());
+        assert!(!inherited.keepalive);
+        assert_eq!(inherited.idle, Setting::Namespace);
+        assert_eq!(inherited.interval, Setting::Namespace);
+        assert_eq!(inherited.probes, Setting::Namespace);
+        let own = settings(|r| {
+            r.flags |= flag::KEEPALIVE;
+            r.keepalive_time = 8250.into();
+            r.keepalive_intvl = 1750.into();
+            r.keepalive_probes = 4;
+            r.user_timeout = 20_000.into();
+        });
+        assert!(own.keepalive);
+        assert_eq!(own.idle, Setting::Socket(33));
+        assert_eq!(own.interval, Setting::Socket(7));
+        assert_eq!(own.probes, Setting::Socket(4));
+        assert_eq!(own.user_timeout.get(), 20_000);
+    }
+
+    #[test]
+    fn silence_is_the_younger_of_data_and_acknowledgement() {
+        let both = |received: u32, acked: u32, state| {
+            seen(|r| {
+                r.received_age = received.into();
+                r.acked_age = acked.into();
+                r.state = state;
+            })
+            .silence_ms
+        };
+        assert_eq!(both(250, 500, 1), Some(1000));
+        assert_eq!(both(500, 25, 8), Some(100));
+        assert_eq!(both(0, 0, 2), None, "a SYN has no answer yet");
+        assert_eq!(both(0, 0, 10), None, "a listener has no peer");
+        assert_eq!(both(u32::MAX, u32::MAX, 1), Some(17_179_869_180));
+    }
+
+    #[test]
+    fn the_two_timers_are_told_apart() {
+        let timers = seen(|r| {
+            r.flags |= flag::TIMER;
+            r.timer = 74_647.into();
+            r.pending = 1;
+            r.retransmit_timer = 66.into();
+        })
+        .timers;
+        let timer = |kind, expires_ms| Observed::Known(Some(Timer { kind, expires_ms }));
+        assert_eq!(timers.keepalive, timer(TimerKind::Keepalive, 298_588));
+        assert_eq!(timers.retransmission, timer(TimerKind::Retransmission, 264));
+        for (pending, seen_as) in [
+            (0, Observed::Known(None)),
+            (3, timer(TimerKind::Persist, 0)),
+            (5, timer(TimerKind::LossProbe, 0)),
+            (6, timer(TimerKind::Reordering, 0)),
+            (9, Observed::Unknown(Unseen::NotReported)),
+        ] {
+            let timers = seen(|r| {
+                r.pending = pending;
+                r.retransmit_timer = (-4).into();
+            })
+            .timers;
+            assert_eq!(timers.retransmission, seen_as, "{pending}");
+            assert_eq!(timers.keepalive, Observed::Known(None));
+        }
+    }
+
+    #[test]
+    fn the_keepalive_timer_of_a_lingering_orphan_is_no_keepalive() {
+        let kind = |state, flags| {
+            let connection = seen(|r| {
+                r.state = state;
+                r.flags |= flag::TIMER | flags;
+            });
+            connection.timers.keepalive.known().flatten().unwrap().kind
+        };
+        assert_eq!(kind(5, flag::DEAD), TimerKind::FinWait2);
+        assert_eq!(kind(5, 0), TimerKind::Keepalive);
+        assert_eq!(kind(4, flag::DEAD), TimerKind::Keepalive);
+    }
+
+    #[test]
+    fn owners_are_those_of_the_record() {
+        let owner = seen(|_| ()).owner;
+        assert_eq!((owner.processes[0].pid, owner.processes[0].fd), (812, 9));
+        assert_eq!(owner.processes[0].comm, Comm::new(b"redis"));
+        assert_eq!(
+            (owner.uid, owner.cgroup, owner.unseen),
+            (Some(0), None, None)
+        );
+        let unseen = |kind, inode: u64| {
+            let connection = seen(|r| {
+                r.flags &= !flag::PROCESS;
+                r.kind = kind;
+                r.inode = inode.into();
+            });
+            assert_eq!(connection.source, Source::IterTcp);
+            connection.owner.unseen.unwrap()
+        };
+        assert_eq!(unseen(1, 0), Unseen::NoProcess);
+        assert_eq!(unseen(1, 7), Unseen::NotReported);
+        assert_eq!(unseen(3, 0), Unseen::NoSocket);
+        assert_eq!(unseen(4, 0), Unseen::NoSocket);
+    }
+
+    #[test]
+    fn what_is_no_connection_gives_none() {
+        let none = |change: fn(&mut Record)| {
+            let mut record = record();
+            change(&mut record);
+            record.connection(hz()).is_none()
+        };
+        assert!(!none(|_| ()));
+        assert!(none(|r| r.kind = 2), "a Multipath TCP program's socket");
+        assert!(none(|r| r.kind = 0));
+        assert!(none(|r| r.kind = 5));
+        assert!(none(|r| r.state = 0));
+        assert!(none(|r| r.state = 13));
+        assert!(none(|r| r.family = 1));
+    }
+
+    #[test]
+    fn only_one_counted_reference_is_certainly_not_shared() {
+        let shared = |flags, refs: u32| {
+            let mut record = record();
+            record.flags = flags;
+            record.file_refs = refs.into();
+            record.may_be_shared()
+        };
+        assert!(!shared(flag::FILE_REFS, 1));
+        assert!(shared(flag::FILE_REFS, 2));
+        assert!(shared(flag::FILE_REFS, 0));
+        assert!(shared(0, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_record(
+            bytes in proptest::array::uniform32(any::<[u8; 6]>()),
+            kind in 0..6u8,
+            state in 0..14u8,
+            v6 in any::<bool>(),
+            hz in 1..=10_000u32,
+        ) {
+            let mut record = Record::read_from_prefix(bytes.as_flattened()).unwrap().0;
+            let hz = Hz::new(hz).unwrap();
+            let _ = record.connection(hz);
+            // Most random bytes are refused at once: these are not.
+            record.kind = kind;
+            record.state = state;
+            record.family = if v6 { AF_INET6 } else { AF_INET };
+            let connection = record.connection(hz);
+            let is_one = (1..=4).contains(&kind) && kind != 2 && (1..=12).contains(&state);
+            prop_assert_eq!(connection.is_some(), is_one);
+            let _ = (record.settings(hz), record.process(), record.may_be_shared());
+        }
+    }
 }

@@ -130,12 +130,21 @@ static __always_inline void fill_queues(struct record *r, const struct tcp_sock 
 	r->unacked = tp->write_seq - tp->snd_una;
 }
 
+/* The kernel's stamps are the low half of jiffies. One that another CPU wrote just now may seem to
+ * lie in the future. */
+static __always_inline __u32 age(__u32 stamp, __u64 now)
+{
+	__u32 age = (__u32)now - stamp;
+
+	return age > 0xffffff00 ? 0 : age;
+}
+
 /* Everything about a full TCP socket but its cookie, inode and process. */
 static __always_inline void fill_tcp(struct record *r, const struct tcp_sock *tp)
 {
 	const struct inet_connection_sock *icsk = &tp->inet_conn;
 	const struct tcp_sock___mptcp *mptcp = (const void *)tp;
-	__u64 now = bpf_jiffies64();
+	__u64 now;
 
 	r->kind = KIND_TCP;
 	fill_sock(r, &icsk->icsk_inet.sk);
@@ -148,18 +157,24 @@ static __always_inline void fill_tcp(struct record *r, const struct tcp_sock *tp
 	r->keepalive_probes = tp->keepalive_probes;
 	r->user_timeout = icsk->icsk_user_timeout;
 
-	fill_timers(r, icsk, now);
 	r->probes_out = icsk->icsk_probes_out;
 	r->retransmits = icsk->icsk_retransmits;
 	r->backoff = icsk->icsk_backoff;
 	r->rto = icsk->icsk_rto;
-	r->sent_age = (__u32)now - tp->lsndtime;
-	r->received_age = (__u32)now - icsk->icsk_ack.lrcvtime;
-	r->acked_age = (__u32)now - tp->rcv_tstamp;
 	r->packets_out = tp->packets_out;
 	r->snd_una = tp->snd_una;
 	r->rcv_nxt = tp->rcv_nxt;
 	fill_queues(r, tp);
+
+	/* The stamps first, so that the clock is not older than they are. */
+	r->sent_age = tp->lsndtime;
+	r->received_age = icsk->icsk_ack.lrcvtime;
+	r->acked_age = tp->rcv_tstamp;
+	now = bpf_jiffies64();
+	r->sent_age = age(r->sent_age, now);
+	r->received_age = age(r->received_age, now);
+	r->acked_age = age(r->acked_age, now);
+	fill_timers(r, icsk, now);
 }
 
 #endif

@@ -139,25 +139,8 @@ pub(crate) fn pair(listen: &str, connect: &str) -> Pair {
     }
 }
 
-/// The tick rate, measured as the timer of a socket of one second.
 pub(crate) fn hz() -> Hz {
-    let socket = socket(libc::AF_INET, libc::SOCK_STREAM, 0);
-    let one = libc::timeval {
-        tv_sec: 0,
-        tv_usec: 1,
-    };
-    // SAFETY: the length is that of the value.
-    check(unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVTIMEO,
-            (&raw const one).cast(),
-            libc::socklen_t::try_from(size_of::<libc::timeval>()).unwrap(),
-        )
-    });
-    let jiffy: libc::timeval = get(&socket, libc::SOL_SOCKET, libc::SO_RCVTIMEO);
-    Hz::new(u32::try_from(1_000_000 / jiffy.tv_usec).unwrap()).unwrap()
+    sockpulse_linux::hz().unwrap()
 }
 
 pub(crate) fn collect(mut reader: Reader) -> Vec<Record> {
