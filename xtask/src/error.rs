@@ -85,6 +85,10 @@ impl Error {
             Self::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 vec!["install what is missing: cargo xtask setup".to_owned()]
             }
+            Self::Exit { command, .. } if command.starts_with("ip netns add") => vec![
+                "it needs CAP_SYS_ADMIN and CAP_NET_ADMIN; a container has them with --privileged"
+                    .to_owned(),
+            ],
             Self::InstallNeedsRoot { command } => vec![format!("run as root: {command}")],
             #[cfg(feature = "product")]
             Self::OutOfDate(_) => vec!["write them again: cargo xtask generate".to_owned()],
