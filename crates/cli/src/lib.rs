@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod coverage;
 mod csv;
+mod doctor;
 pub mod error;
 mod explain;
 mod fields;
@@ -21,6 +22,7 @@ pub mod row;
 #[cfg(test)]
 mod sample;
 mod selectors;
+pub mod survey;
 mod table;
 mod terminal;
 mod values;

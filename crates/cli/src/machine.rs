@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::{CommandError, ErrorKind, Exit};
+use crate::error::{CommandError, Exit};
 use crate::options::{DoctorOptions, SurveyOptions, Surveyed};
 use crate::row::Row;
 
@@ -28,21 +28,7 @@ pub struct Machine {
 impl Machine {
     /// The machine that sockpulse runs on.
     pub const THIS: Self = Self {
-        survey: no_survey,
-        doctor: no_doctor,
+        survey: crate::survey::run,
+        doctor: crate::doctor::run,
     };
-}
-
-fn no_survey(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-    Err(CommandError::new(
-        ErrorKind::Incomplete,
-        "this build has no readers",
-    ))
-}
-
-fn no_doctor(_: &DoctorOptions, _: &mut dyn io::Write) -> Result<Exit, CommandError> {
-    Err(CommandError::new(
-        ErrorKind::Incomplete,
-        "this build has no readers",
-    ))
 }

@@ -1,0 +1,73 @@
+//! What the readers' errors mean for the command: its exit status and what would help.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::error::{CommandError, ErrorKind};
+
+/// The readers' messages are fragments that read after "failed to".
+#[derive(Debug)]
+struct Failed<E>(E);
+
+impl<E: fmt::Display> fmt::Display for Failed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to {}", self.0)
+    }
+}
+
+impl<E: Error> Error for Failed<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl From<sockpulse_linux::Error> for CommandError {
+    fn from(error: sockpulse_linux::Error) -> Self {
+        use sockpulse_linux::Error as Linux;
+        let (kind, hint) = match &error {
+            Linux::NoSuchNamespace { .. } | Linux::NotANamespace { .. } => (
+                ErrorKind::Usage,
+                Some("`ip netns` lists the names; the id of a process in it serves too"),
+            ),
+            Linux::NoSuchProcess { .. } => (ErrorKind::Usage, Some("`ps -e` lists processes")),
+            error if error.is_permission() => (
+                ErrorKind::NotPermitted,
+                Some("run as root, or grant CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
+            ),
+            _ => (ErrorKind::Incomplete, None),
+        };
+        let failure = Self::new(kind, Failed(error));
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<sockpulse_bpf::Error> for CommandError {
+    fn from(error: sockpulse_bpf::Error) -> Self {
+        use sockpulse_bpf::Error as Bpf;
+        let (kind, hint) = match &error {
+            Bpf::NotPermitted { .. } => (
+                ErrorKind::NotPermitted,
+                "run as root, grant CAP_BPF and CAP_PERFMON, or use --source pidfd".to_owned(),
+            ),
+            Bpf::UnknownRisk { .. } => (
+                ErrorKind::Usage,
+                "`sockpulse doctor` lists the risks of this kernel".to_owned(),
+            ),
+            Bpf::KernelRisk { risk, .. } => (
+                ErrorKind::NotPermitted,
+                format!(
+                    "--accept-kernel-risk {} if your distribution mended it",
+                    risk.id
+                ),
+            ),
+            _ => (
+                ErrorKind::Incomplete,
+                "use --source pidfd, which needs no BPF".to_owned(),
+            ),
+        };
+        Self::new(kind, Failed(error)).hint(hint)
+    }
+}

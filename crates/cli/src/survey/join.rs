@@ -1,0 +1,375 @@
+//! Joins what the readers saw into one row for each socket, and judges it.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use sockpulse_bpf::{Kind, Record};
+use sockpulse_core::{
+    Assessment, Connection, Coverage, Exposure, Hz, Namespace, NetnsId, Observed, Process,
+    Selector, SocketTimers, Source, Target, Unseen, assess,
+};
+use sockpulse_linux::cgroup::Places;
+use sockpulse_linux::procfs::{OwnerIndex, Proc};
+use sockpulse_linux::{netns, pidfd};
+
+use super::cookies::CookieSet;
+use super::reading::Batch;
+use crate::machine::Visitor;
+use crate::row::Row;
+
+/// Where owners and settings come from when no iterator gives them.
+pub(super) enum Filler {
+    /// BPF's `task_file` does: what it does not show, no process holds.
+    TaskFile,
+    /// A walk over /proc for owners; settings through duplicated descriptors.
+    Borrow(OwnerIndex, Box<pidfd::Borrower>),
+    /// A walk over /proc for owners; settings stay unknown.
+    OwnersOnly(OwnerIndex),
+}
+
+/// What a Multipath TCP program holds.
+struct Parent {
+    settings: Observed<SocketTimers>,
+    processes: Vec<Process>,
+}
+
+/// The one place where everything that was read meets.
+pub(super) struct Join<'a, 'v> {
+    selector: &'a Selector,
+    target: Target,
+    hz: Hz,
+    proc: &'a Proc,
+    filler: Filler,
+    namespaces: Namespaces,
+    places: Places,
+    /// Sockets that were shown, or are kept in `shared`.
+    seen: CookieSet,
+    /// Sockets that a process should show and none has shown so far.
+    awaited: BTreeMap<NetnsId, CookieSet>,
+    /// Sockets that several processes may hold: shown when all were asked.
+    shared: BTreeMap<u64, Connection>,
+    /// Multipath TCP: what the process holds, by inode, and the subflows that belong to it.
+    parents: BTreeMap<u64, Parent>,
+    subflows: Vec<Connection>,
+    /// The second pass asks for these alone.
+    only: Option<CookieSet>,
+    pub(super) coverage: Coverage,
+    visitor: &'a mut Visitor<'v>,
+}
+
+impl<'a, 'v> Join<'a, 'v> {
+    pub(super) fn new(
+        selector: &'a Selector,
+        target: Target,
+        hz: Hz,
+        proc: &'a Proc,
+        filler: Filler,
+        namespaces: Vec<Namespace>,
+        visitor: &'a mut Visitor<'v>,
+    ) -> Self {
+        Self {
+            selector,
+            target,
+            hz,
+            proc,
+            filler,
+            places: Places::new(proc.clone()),
+            namespaces: Namespaces {
+                known: namespaces,
+                last: 0,
+                unknown: Vec::new(),
+            },
+            seen: CookieSet::default(),
+            awaited: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            parents: BTreeMap::new(),
+            subflows: Vec::new(),
+            only: None,
+            coverage: Coverage::default(),
+            visitor,
+        }
+    }
+
+    /// Takes in one batch and shows the sockets that it completes.
+    pub(super) fn take(&mut self, batch: Batch) -> io::Result<()> {
+        match batch {
+            Batch::TaskFile(bytes) => sockpulse_bpf::records(&bytes)
+                .iter()
+                .try_for_each(|record| self.held(record)),
+            Batch::IterTcp(netns, bytes) => sockpulse_bpf::records(&bytes)
+                .iter()
+                .try_for_each(|record| self.walked(netns, record)),
+            Batch::Diag(connections) => connections
+                .into_iter()
+                .try_for_each(|connection| self.unowned(connection)),
+            Batch::Owned(netns, cookies) => {
+                cookies
+                    .into_iter()
+                    .for_each(|cookie| self.await_owner(netns, cookie));
+                Ok(())
+            }
+            Batch::Gap(gap) => {
+                self.coverage.gaps.push(gap);
+                Ok(())
+            }
+            Batch::Note(note) => {
+                self.coverage.notes.push(note);
+                Ok(())
+            }
+        }
+    }
+
+    /// What sock_diag saw with an owner and no process showed so far, by namespace.
+    pub(super) fn missing(&mut self) -> BTreeMap<NetnsId, CookieSet> {
+        let mut awaited = std::mem::take(&mut self.awaited);
+        awaited.retain(|_, cookies| {
+            cookies.subtract(&self.seen);
+            !cookies.is_empty()
+        });
+        awaited
+    }
+
+    /// From now on only these sockets are taken from processes, or else without an owner.
+    pub(super) fn only(&mut self, wanted: CookieSet) {
+        self.only = Some(wanted);
+    }
+
+    /// Shows what had to wait for the last process.
+    pub(super) fn finish(mut self) -> io::Result<(Vec<Namespace>, Coverage)> {
+        for connection in std::mem::take(&mut self.shared).into_values() {
+            self.show(&connection)?;
+        }
+        for mut subflow in std::mem::take(&mut self.subflows) {
+            if let Some(parent) = self.parents.get(&subflow.inode) {
+                subflow.owner.processes.clone_from(&parent.processes);
+                subflow.owner.unseen = None;
+                if subflow.settings.known().is_none() {
+                    subflow.settings = parent.settings;
+                }
+            }
+            self.show(&subflow)?;
+        }
+        Ok((self.namespaces.known, self.coverage))
+    }
+
+    /// A socket in a process's descriptor table.
+    fn held(&mut self, record: &Record) -> io::Result<()> {
+        let cookie = record.cookie().0;
+        if self
+            .only
+            .as_ref()
+            .is_some_and(|only| !only.contains(cookie))
+        {
+            return Ok(());
+        }
+        if record.kind() == Some(Kind::Mptcp) {
+            let parent = self
+                .parents
+                .entry(record.inode())
+                .or_insert_with(|| Parent {
+                    settings: record.settings(self.hz),
+                    processes: Vec::new(),
+                });
+            if let Some(process) = record.process() {
+                add_process(&mut parent.processes, process);
+            }
+            return Ok(());
+        }
+        let shared = record.may_be_shared()
+            || (!self.shared.is_empty() && self.shared.contains_key(&cookie));
+        if !shared && !self.seen.insert(cookie) {
+            return Ok(());
+        }
+        let Some(connection) = record.connection(self.hz) else {
+            return Ok(());
+        };
+        if !shared {
+            return self.show(&connection);
+        }
+        match self.shared.get_mut(&cookie) {
+            Some(kept) => {
+                let processes = &mut kept.owner.processes;
+                connection
+                    .owner
+                    .processes
+                    .into_iter()
+                    .for_each(|p| add_process(processes, p));
+            }
+            // One that was already shown had no other owner then.
+            None if !self.seen.insert(cookie) => {}
+            None => {
+                self.shared.insert(cookie, connection);
+            }
+        }
+        Ok(())
+    }
+
+    /// A socket that the `tcp` iterator showed: its owner, if it has one, shows it too.
+    fn walked(&mut self, netns: NetnsId, record: &Record) -> io::Result<()> {
+        let Some(connection) = record.connection(self.hz) else {
+            return Ok(());
+        };
+        let cookie = connection.id.cookie.0;
+        let given_up = self.only.as_ref().is_some_and(|only| only.contains(cookie));
+        if connection.inode != 0 && !connection.mptcp && !given_up {
+            self.await_owner(netns, cookie);
+            return Ok(());
+        }
+        self.unowned(connection)
+    }
+
+    fn await_owner(&mut self, netns: NetnsId, cookie: u64) {
+        if !self.seen.contains(cookie) {
+            self.awaited.entry(netns).or_default().insert(cookie);
+        }
+    }
+
+    /// A socket that no descriptor table showed.
+    fn unowned(&mut self, mut connection: Connection) -> io::Result<()> {
+        let cookie = connection.id.cookie.0;
+        // Requests and TIME-WAIT entries of some kernels have no cookie.
+        if cookie != 0 && !self.seen.insert(cookie) {
+            return Ok(());
+        }
+        if connection.mptcp && connection.inode != 0 && matches!(self.filler, Filler::TaskFile) {
+            connection.owner.unseen = Some(Unseen::NoProcess);
+            self.subflows.push(connection);
+            return Ok(());
+        }
+        self.fill(&mut connection);
+        self.show(&connection)
+    }
+
+    fn fill(&mut self, connection: &mut Connection) {
+        let (owners, borrower) = match &mut self.filler {
+            Filler::TaskFile => {
+                connection.owner.unseen = Some(Unseen::NoProcess);
+                if connection.settings == Observed::Unknown(Unseen::NotReported) {
+                    connection.settings = Observed::Unknown(Unseen::NoProcess);
+                }
+                return;
+            }
+            Filler::Borrow(owners, borrower) => (&*owners, Some(borrower)),
+            Filler::OwnersOnly(owners) => (&*owners, None),
+        };
+        if connection.inode != 0 {
+            connection.owner.processes = owners.processes(connection.inode).collect();
+        }
+        connection.owner.unseen = match connection.owner.processes[..] {
+            [] if connection.inode == 0 || owners.gaps().is_empty() => Some(Unseen::NoProcess),
+            [] => Some(Unseen::NotPermitted),
+            _ => None,
+        };
+        let Some(borrower) = borrower else { return };
+        if connection.settings != Observed::Unknown(Unseen::NotReported) {
+            return;
+        }
+        if let Some(unseen) = connection.owner.unseen {
+            connection.settings = Observed::Unknown(unseen);
+        }
+        for process in &connection.owner.processes {
+            let settings = borrower.settings(*process, connection);
+            connection.settings = settings;
+            if settings.known().is_some() {
+                connection.source = Source::Pidfd;
+                break;
+            }
+        }
+    }
+
+    fn show(&mut self, connection: &Connection) -> io::Result<()> {
+        let netns = connection.id.netns;
+        if !self.selector.namespaces.is_empty() && !self.selector.namespaces.contains(&netns) {
+            return Ok(());
+        }
+        let namespace = self.namespaces.find(connection, self.proc);
+        let assessment = assess(connection, namespace, &self.target);
+        count(&mut self.coverage, connection, &assessment);
+        let pid = connection
+            .owner
+            .processes
+            .first()
+            .map(|process| process.pid);
+        let place = self.places.place(connection.owner.cgroup, pid);
+        if self
+            .selector
+            .matches(connection, place, assessment.exposure)
+        {
+            (self.visitor)(&Row {
+                connection,
+                assessment: &assessment,
+                place,
+                namespace,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn count(coverage: &mut Coverage, connection: &Connection, assessment: &Assessment) {
+    *coverage.sockets.entry(connection.source).or_default() += 1;
+    if let (Some(Exposure::Unknown), Observed::Unknown(why)) =
+        (assessment.exposure, assessment.effective)
+    {
+        *coverage.unknown_settings.entry(why).or_default() += 1;
+    }
+    if let Some(why) = connection.owner.unseen {
+        *coverage.unknown_owners.entry(why).or_default() += 1;
+    }
+}
+
+/// One entry for each process, by pid, with its lowest descriptor.
+fn add_process(processes: &mut Vec<Process>, process: Process) {
+    match processes.binary_search_by_key(&process.pid, |known| known.pid) {
+        Ok(at) => processes[at].fd = processes[at].fd.min(process.fd),
+        Err(at) => processes.insert(at, process),
+    }
+}
+
+/// The namespaces that were read, found again quickly; one that appeared since is read when its first
+/// socket shows.
+struct Namespaces {
+    known: Vec<Namespace>,
+    last: usize,
+    unknown: Vec<NetnsId>,
+}
+
+impl Namespaces {
+    fn find(&mut self, connection: &Connection, proc: &Proc) -> Option<&Namespace> {
+        let id = connection.id.netns;
+        if self
+            .known
+            .get(self.last)
+            .is_none_or(|namespace| namespace.id != id)
+        {
+            match self.known.iter().position(|namespace| namespace.id == id) {
+                Some(at) => self.last = at,
+                None => {
+                    if self.unknown.contains(&id) {
+                        return None;
+                    }
+                    let pid = connection
+                        .owner
+                        .processes
+                        .first()
+                        .map(|process| process.pid);
+                    let Some(namespace) = pid.and_then(|pid| read_through(pid, id, proc)) else {
+                        self.unknown.push(id);
+                        return None;
+                    };
+                    self.known.push(namespace);
+                    self.last = self.known.len() - 1;
+                }
+            }
+        }
+        self.known.get(self.last)
+    }
+}
+
+fn read_through(pid: u32, id: NetnsId, proc: &Proc) -> Option<Namespace> {
+    let netns = netns::resolve(proc, &pid.to_string()).ok()?;
+    if netns.id != id {
+        return None;
+    }
+    netns.read(proc).ok().map(|reading| reading.namespace)
+}
