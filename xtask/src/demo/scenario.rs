@@ -122,7 +122,8 @@ fn show_client_list(
     let is_dead = |client: &RedisClient| vanished.contains(&client.address);
     interrupt.wait_until("silence", PATIENCE, || {
         let mut clients = clients(network)?.into_iter();
-        Ok(clients.all(|client| !is_dead(&client) || client.idle >= SILENCE_SECONDS))
+        // Redis counts whole seconds of a clock, so 6 can be little more than 5.
+        Ok(clients.all(|client| !is_dead(&client) || client.idle > SILENCE_SECONDS))
     })?;
     let clients = clients(network)?;
     let dead: Vec<&RedisClient> = clients.iter().filter(|client| is_dead(client)).collect();
@@ -149,10 +150,27 @@ fn show_sockpulse(screen: &Screen, network: &Topology, interrupt: &Interrupt) ->
     println!();
 
     let silent = format!("{SILENCE_SECONDS}s");
-    let mut list = Sockpulse::new(&["list", "--netns", server, "--silent-for", &silent])?;
+    let list = ["list", "--netns", server, "--silent-for", &silent];
+    let columns = [
+        "--columns",
+        "remote,exposure,idle,silence,detects_idle,owner",
+    ];
+    let mut list = Sockpulse::new(&[&list[..], &columns[..]].concat())?;
     println!("$ {} | head -n {LINES}", list.typed);
-    let lines = list.output()?;
-    screen.beginning(&lines, LINES);
+    let table = list.output()?;
+    screen.beginning(&table, LINES);
+    let dead = VANISHING_HOSTS * CONNECTIONS_PER_HOST;
+    let alive = network.clients().len();
+    println!(
+        "  {dead} of them are the dead; {alive} are living subscribers that have nothing to say:"
+    );
+    println!("  idle is not dead, but nobody would know either of them from the other");
+    let listed = table.lines().count().saturating_sub(1);
+    if listed != dead + alive {
+        return Err(Error::Unexpected(format!(
+            "{dead} + {alive} lines, not {listed}"
+        )));
+    }
     println!();
 
     let mut check = Sockpulse::new(&["audit", "--netns", server, "--fail-on", "unprotected"])?;

@@ -1,6 +1,6 @@
 //! Running the sockpulse that the demo has built.
 
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
@@ -32,13 +32,13 @@ impl Sockpulse {
         self.expect_answer(status)
     }
 
-    /// What it writes to stdout.
+    /// What it writes to stdout. Its stderr is shown.
     pub(super) fn output(&mut self) -> Result<String> {
         let output = self
             .command
-            .stderr(Stdio::inherit())
             .output()
             .map_err(Error::system("run sockpulse"))?;
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
         self.expect_answer(output.status)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
