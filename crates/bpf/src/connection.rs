@@ -49,7 +49,7 @@ impl Record {
             state,
             ifindex: self.ifindex.get(),
             mptcp: self.has(flag::SUBFLOW),
-            orphan: Observed::Unknown(Unseen::NoSocket),
+            orphan: Observed::Known(kind == Kind::TimeWait),
             inode: self.inode.get(),
             settings: self.settings(hz),
             timers: Timers {
@@ -77,15 +77,8 @@ impl Record {
         match kind {
             Kind::Mptcp => None,
             Kind::Tcp => Some(self.fill(entry, hz)),
-            Kind::TimeWait => Some(self.with_own_timer(
-                entry,
-                if state == TcpState::FinWait2 {
-                    TimerKind::FinWait2
-                } else {
-                    TimerKind::TimeWait
-                },
-                hz,
-            )),
+            // Also those that still say FIN-WAIT-2: it is the entry's timer, as inet_diag has it.
+            Kind::TimeWait => Some(self.with_own_timer(entry, TimerKind::TimeWait, hz)),
             Kind::Request => Some(Connection {
                 retransmits: Some(self.retransmits),
                 ..self.with_own_timer(entry, TimerKind::SynAck, hz)
@@ -352,6 +345,23 @@ mod tests {
         assert_eq!(kind(5, flag::DEAD), TimerKind::FinWait2);
         assert_eq!(kind(5, 0), TimerKind::Keepalive);
         assert_eq!(kind(4, flag::DEAD), TimerKind::Keepalive);
+    }
+
+    #[test]
+    fn entries_are_told_as_inet_diag_tells_them() {
+        let entry = |kind, state| {
+            let connection = seen(|r| {
+                r.kind = kind;
+                r.state = state;
+                r.flags = flag::TIMER;
+            });
+            let timer = connection.timers.keepalive.known().flatten().unwrap().kind;
+            (timer, connection.orphan)
+        };
+        let orphan = Observed::Known(true);
+        assert_eq!(entry(3, 6), (TimerKind::TimeWait, orphan));
+        assert_eq!(entry(3, 5), (TimerKind::TimeWait, orphan));
+        assert_eq!(entry(4, 12), (TimerKind::SynAck, Observed::Known(false)));
     }
 
     #[test]
