@@ -26,10 +26,10 @@ impl Places {
     /// Finds the cgroup v2 mount, which need not be at `/sys/fs/cgroup` (hybrid mounts have it at
     /// `/sys/fs/cgroup/unified`). Without one, places are known by process only.
     #[must_use]
-    pub fn new(proc: &Proc) -> Self {
+    pub fn new(proc: Proc) -> Self {
         Self {
-            proc: proc.clone(),
-            hierarchy: Hierarchy::find(proc),
+            hierarchy: Hierarchy::find(&proc),
+            proc,
             by_id: HashMap::new(),
             by_pid: HashMap::new(),
             nowhere: Place::default(),
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn without_a_mount_the_process_tells() {
-        let mut places = Places::new(&Proc::default());
+        let mut places = Places::new(Proc::default());
         places.hierarchy = None;
         let pid = std::process::id();
         let cgroup = Proc::default().cgroup(pid).unwrap().unwrap();

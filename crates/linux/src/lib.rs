@@ -21,3 +21,10 @@ pub use error::{Error, Operation, Result};
 pub use hz::hz;
 pub use netlink::DumpEnd;
 pub use procfs::Proc;
+
+/// The running kernel's release, as `uname -r` prints it. Needs no privilege.
+#[must_use]
+pub fn kernel_release() -> String {
+    let release = rustix::system::uname();
+    release.release().to_string_lossy().into_owned()
+}

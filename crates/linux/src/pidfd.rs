@@ -51,9 +51,7 @@ impl Borrower {
         connection: &Connection,
     ) -> Observed<SocketTimers> {
         match self.borrow(process) {
-            Ok(socket) => {
-                read(&socket, connection).unwrap_or(Observed::Unknown(Unseen::NotReported))
-            }
+            Ok(socket) => read(&socket, connection),
             Err(unseen) => Observed::Unknown(unseen),
         }
     }
@@ -91,17 +89,24 @@ impl Borrower {
 }
 
 /// Reads the options, if the descriptor still stands for the connection.
-fn read(socket: &OwnedFd, connection: &Connection) -> Result<Observed<SocketTimers>> {
-    let is_it = if sockopt::is_mptcp(socket)? {
-        let stat = rustix::fs::fstat(socket);
-        connection.inode != 0 && stat.is_ok_and(|stat| stat.st_ino == connection.inode)
-    } else {
-        sockopt::cookie(socket)? == connection.id.cookie
-    };
-    if !is_it {
-        return Ok(Observed::Unknown(Unseen::Vanished));
+fn read(socket: &OwnedFd, connection: &Connection) -> Observed<SocketTimers> {
+    // What is no socket any more is another file.
+    if !stands_for(socket, connection).unwrap_or(false) {
+        return Observed::Unknown(Unseen::Vanished);
     }
-    sockopt::settings(socket).map(Observed::Known)
+    match sockopt::settings(socket) {
+        Ok(timers) => Observed::Known(timers),
+        // Multipath TCP of older kernels lacks some of the options.
+        Err(_) => Observed::Unknown(Unseen::NotReported),
+    }
+}
+
+fn stands_for(socket: &OwnedFd, connection: &Connection) -> Result<bool> {
+    if sockopt::is_mptcp(socket)? {
+        let stat = rustix::fs::fstat(socket);
+        return Ok(connection.inode != 0 && stat.is_ok_and(|stat| stat.st_ino == connection.inode));
+    }
+    Ok(sockopt::cookie(socket)? == connection.id.cookie)
 }
 
 fn unseen(errno: Errno) -> Unseen {

@@ -82,7 +82,8 @@ impl OwnerIndex {
             gaps.push(Gap {
                 what: format!("the descriptors of {} processes", self.unreadable),
                 why: "not permitted to look into them".into(),
-                remedy: Some("run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH".into()),
+                remedy: lacks_rights()
+                    .then(|| "run with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or as root".into()),
             });
         }
         if self.hidden {
@@ -139,6 +140,22 @@ impl Proc {
             .dedup_by_key(|holder| (holder.inode, holder.process));
         Ok(index)
     }
+}
+
+impl Proc {
+    /// Whether the descriptors of a process may be looked at.
+    pub(crate) fn try_descriptors(&self, pid: u32) -> rustix::io::Result<()> {
+        let mut buffer = vec![MaybeUninit::uninit(); 1024];
+        let root = open_directory(rustix::fs::CWD, self.root())?;
+        descriptors(root.as_fd(), pid, &mut buffer, |_, _| ())
+    }
+}
+
+/// Whether a capability would help: some processes are out of reach of every one.
+fn lacks_rights() -> bool {
+    use rustix::thread::CapabilitySet;
+    let wanted = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+    rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.contains(wanted))
 }
 
 /// Calls `found` with inode and number of every descriptor that is a socket.

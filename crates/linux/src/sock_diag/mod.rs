@@ -27,9 +27,10 @@ mod wire;
 /// Whether `struct tcp_info` is wanted: it doubles the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TcpInfo {
-    /// With silence, probes, retransmissions.
+    /// With silence, probes, retransmissions, and whether it is a subflow of Multipath TCP.
     With,
-    /// Identity, state, timer, queues only.
+    /// Identity, state, timer, queues only. Subflows of Multipath TCP look like other sockets: the
+    /// kernel tells the upper layer protocol only together with tcp_info.
     Without,
 }
 

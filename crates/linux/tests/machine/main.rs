@@ -1,0 +1,13 @@
+//! The readers against a real machine: sockets, namespaces and processes made for the test, and other
+//! tools' opinion of them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod cgroup;
+mod common;
+mod netns;
+mod pidfd;
+mod processes;
+mod recorded;
+mod scene;
+mod sock_diag;
