@@ -177,8 +177,21 @@ fn count(n: u64, verb_one: &str, verb_many: &str) -> String {
     if n == 1 {
         format!("1 connection {verb_one}")
     } else {
-        format!("{n} connections {verb_many}")
+        format!("{} connections {verb_many}", grouped(n))
     }
+}
+
+/// With commas between thousands, as in the table above the sentence.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl Finding {
@@ -370,6 +383,18 @@ mod tests {
             assert_eq!(Code::parse(&code.name().to_lowercase()), Some(*code));
         }
         assert_eq!(Code::parse("SP999"), None);
+    }
+
+    #[test]
+    fn large_numbers_are_read_in_threes() {
+        for (n, text) in [
+            (1, "1"),
+            (999, "999"),
+            (4870, "4,870"),
+            (1_000_000, "1,000,000"),
+        ] {
+            assert_eq!(grouped(n), text);
+        }
     }
 
     #[test]
