@@ -98,6 +98,18 @@ pub(crate) fn span(out: &mut Vec<u8>, millis: u64) {
     }
 }
 
+/// A setting in seconds. Up to two minutes as it is written everywhere: the kernel's interval is
+/// known as 75 s, not as 1m15s.
+pub(crate) fn setting_seconds(out: &mut Vec<u8>, value: i64) {
+    match u64::try_from(value) {
+        Ok(seconds) if seconds >= 120 => span(out, seconds.saturating_mul(1_000)),
+        _ => {
+            number(out, value);
+            out.push(b's');
+        }
+    }
+}
+
 /// Bytes with a binary unit: `512`, `4.0K`, `1.3M`.
 pub(crate) fn volume(out: &mut Vec<u8>, bytes: u64) {
     if bytes < 1024 {

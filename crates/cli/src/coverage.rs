@@ -3,45 +3,62 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use sockpulse_core::{Coverage, Unseen};
 
 use crate::append;
 
-/// One line: `saw 1,204 sockets in 3 network namespaces (bpf 1,180, sock_diag 24)`.
-pub(crate) fn sentence(coverage: &Coverage) -> String {
-    let mut line = String::from(if coverage.is_partial() {
-        "partial: saw "
+/// How much a sentence says of what is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Reasons in a word.
+    Short,
+    /// Reasons in a clause.
+    Full,
+}
+
+/// One line: `complete: saw 1,204 sockets in 3 namespaces (bpf 1,180, sock_diag 24) in 31ms`.
+pub(crate) fn sentence(coverage: &Coverage, elapsed: Duration, detail: Detail) -> String {
+    let completeness = if coverage.is_partial() {
+        "partial"
     } else {
-        "complete: saw "
-    });
+        "complete"
+    };
     let total = coverage.total();
-    let _ = write!(
-        line,
-        "{} in {}",
+    let mut line = format!(
+        "{completeness}: saw {} in {}",
         counted(total, "socket"),
-        counted(coverage.namespaces, "network namespace")
+        counted(coverage.namespaces, "namespace")
     );
-    let sources = by_name(coverage);
     if total > 0 {
-        let parts: Vec<_> = sources
+        let parts: Vec<_> = by_name(coverage)
             .iter()
             .map(|(name, count)| format!("{name} {}", grouped(*count)))
             .collect();
+        // Writing to a string does not fail.
         let _ = write!(line, " ({})", parts.join(", "));
     }
+    let mut time = Vec::new();
+    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    append::span(&mut time, millis.max(1));
+    let _ = write!(line, " in {}", String::from_utf8_lossy(&time));
     for (what, by_reason) in [
         ("settings", &coverage.unknown_settings),
         ("owner", &coverage.unknown_owners),
     ] {
-        unknown(&mut line, what, by_reason);
+        unknown(&mut line, what, by_reason, detail);
     }
     line
 }
 
 /// Writes the line, what was not seen, why, and what would help.
-pub(crate) fn report(coverage: &Coverage, stderr: &mut dyn Write) -> io::Result<()> {
-    writeln!(stderr, "{}", sentence(coverage))?;
+pub(crate) fn report(
+    coverage: &Coverage,
+    elapsed: Duration,
+    stderr: &mut dyn Write,
+) -> io::Result<()> {
+    writeln!(stderr, "{}", sentence(coverage, elapsed, Detail::Full))?;
     gaps(coverage, stderr)?;
     for note in &coverage.notes {
         writeln!(stderr, "note: {}", shown(note))?;
@@ -148,14 +165,18 @@ fn by_name(coverage: &Coverage) -> BTreeMap<&'static str, u64> {
     sources
 }
 
-fn unknown(line: &mut String, what: &str, by_reason: &BTreeMap<Unseen, u64>) {
-    for (why, count) in by_reason.iter().filter(|(_, count)| **count > 0) {
-        let _ = write!(
-            line,
-            "; {what} unknown for {}: {}",
-            grouped(*count),
-            why.why()
-        );
+/// What nobody could know is left out: a TIME-WAIT entry has neither settings nor a process.
+fn unknown(line: &mut String, what: &str, by_reason: &BTreeMap<Unseen, u64>, detail: Detail) {
+    let hidden = by_reason
+        .iter()
+        .filter(|(why, count)| **count > 0 && !matches!(why, Unseen::NoProcess | Unseen::NoSocket));
+    for (why, count) in hidden {
+        let count = grouped(*count);
+        // Writing to a string does not fail.
+        let _ = match detail {
+            Detail::Short => write!(line, "; {what} unknown for {count} ({})", why.name()),
+            Detail::Full => write!(line, "; {what} unknown for {count}: {}", why.why()),
+        };
     }
 }
 

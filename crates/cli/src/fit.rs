@@ -73,6 +73,28 @@ pub(crate) fn spaces(out: &mut Vec<u8>, count: usize) {
     out.resize(out.len() + count, b' ');
 }
 
+/// Breaks a sentence between words; lines after the first are indented.
+pub(crate) fn wrap(text: &str, columns: usize, indent: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split(' ') {
+        let needed = width(word.as_bytes());
+        let line = lines.last_mut().expect("there is a first line");
+        if used == 0 {
+            line.push_str(word);
+            used = needed;
+        } else if used + 1 + needed <= columns {
+            line.push(' ');
+            line.push_str(word);
+            used += 1 + needed;
+        } else {
+            lines.push(" ".repeat(indent) + word);
+            used = indent + needed;
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

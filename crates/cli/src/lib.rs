@@ -21,6 +21,7 @@ pub mod options;
 pub mod row;
 #[cfg(test)]
 mod sample;
+mod screen;
 mod selectors;
 pub mod survey;
 mod table;

@@ -2,8 +2,6 @@
 
 use std::io::Write;
 
-use sockpulse_core::Coverage;
-
 use crate::app::Face;
 use crate::args::ListArgs;
 use crate::coverage;
@@ -12,7 +10,7 @@ use crate::error::{CommandError, ErrorKind, Exit};
 use crate::json::JsonEncoder;
 use crate::listing::{Encoder, Listing};
 use crate::machine::Machine;
-use crate::options::OutputFormat;
+use crate::options::{OutputFormat, Surveyed};
 use crate::table::{Shape, Table};
 
 /// Runs the command.
@@ -31,7 +29,7 @@ pub(crate) fn run(
     let surveyed = (machine.survey)(&args.survey.options(), &mut |row| listing.row(row))?;
     let coverage = &surveyed.coverage;
     let rows = listing.finish(coverage).map_err(CommandError::output)?;
-    close(coverage, face.output, rows, stderr);
+    close(&surveyed, face.output, rows, stderr);
     Ok(if coverage.is_partial() {
         Exit::Partial
     } else {
@@ -65,14 +63,15 @@ fn encoder(args: &ListArgs, face: &Face) -> Result<Encoder, CommandError> {
 }
 
 /// The closing line. A program that reads our data is told only what is amiss.
-fn close(coverage: &Coverage, output: OutputFormat, rows: u64, stderr: &mut dyn Write) {
+fn close(surveyed: &Surveyed, output: OutputFormat, rows: u64, stderr: &mut dyn Write) {
+    let coverage = &surveyed.coverage;
     let report = if output == OutputFormat::Table {
         if rows == 0 && coverage.total() > 0 {
             let _ = writeln!(stderr, "no connection matches");
         }
-        coverage::report(coverage, stderr)
+        coverage::report(coverage, surveyed.elapsed, stderr)
     } else if coverage.is_partial() {
-        coverage::report(coverage, stderr)
+        coverage::report(coverage, surveyed.elapsed, stderr)
     } else {
         Ok(())
     };

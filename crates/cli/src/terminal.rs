@@ -94,3 +94,22 @@ pub(crate) const fn of_severity(severity: Severity) -> Style {
         Severity::Note => Style::new(),
     }
 }
+
+/// Lines of the terminal: `LINES` if set, else the terminal's; `None` where stdout is none.
+pub(crate) fn height() -> Option<usize> {
+    let asked = env::var("LINES")
+        .ok()
+        .and_then(|lines| lines.trim().parse().ok());
+    let terminal = || {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_row))
+    };
+    asked.or_else(terminal).filter(|lines| *lines > 0)
+}
+
+/// The machine's name up to the first dot.
+pub(crate) fn host() -> String {
+    let names = rustix::system::uname();
+    let name = names.nodename().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_owned()
+}

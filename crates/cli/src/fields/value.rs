@@ -69,12 +69,9 @@ impl Value<'_> {
             Self::Volume(bytes) => append::volume(out, *bytes),
             Self::Millis(millis) => append::span(out, *millis),
             Self::Seconds(duration) => append::span(out, whole_millis(*duration)),
-            Self::SettingSeconds(value, origin) => setting(out, *value, *origin, |out, value| {
-                match u64::try_from(value) {
-                    Ok(seconds) => append::span(out, seconds.saturating_mul(1_000)),
-                    Err(_) => append::number(out, value),
-                }
-            }),
+            Self::SettingSeconds(value, origin) => {
+                setting(out, *value, *origin, append::setting_seconds);
+            }
             Self::SettingCount(value, origin) => {
                 setting(out, *value, *origin, append::number);
             }

@@ -1,0 +1,150 @@
+//! `sockpulse audit`: what is wrong, where, how much, and what mends it.
+
+mod data;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use sockpulse_core::audit::ProgramKey;
+use sockpulse_core::{Audit, CgroupId, Exposure, Place, Report, Target};
+
+use crate::app::Face;
+use crate::args::AuditArgs;
+use crate::coverage;
+use crate::error::{CommandError, Exit};
+use crate::machine::Machine;
+use crate::options::{OutputFormat, Surveyed};
+use crate::row::Row;
+use crate::screen::{self, Audited, Size};
+use crate::terminal;
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing could be read or the output cannot be written.
+pub(crate) fn run(
+    args: &AuditArgs,
+    face: &Face,
+    machine: &Machine,
+    out: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Exit, CommandError> {
+    let mut count = Count::new(Target {
+        detect_within: args.survey.detect_within,
+        hz: None,
+    });
+    let surveyed = (machine.survey)(&args.survey.options(), &mut |row| {
+        count.add(row);
+        Ok(())
+    })?;
+    let (report, places) = count.finish(&surveyed);
+    show(face, &report, &places, &surveyed, out).map_err(CommandError::output)?;
+    if surveyed.coverage.is_partial() {
+        let written = match face.output {
+            // The screen ends with the line itself.
+            OutputFormat::Table => coverage::gaps(&surveyed.coverage, stderr),
+            _ => coverage::report(&surveyed.coverage, surveyed.elapsed, stderr),
+        };
+        // There is nowhere to say that stderr is closed.
+        let _ = written;
+    }
+    Ok(judge(&args.fail_on, &report, &surveyed, stderr))
+}
+
+/// Counts rows, and keeps the place of each cgroup.
+struct Count {
+    audit: Audit,
+    places: Places,
+    /// A run of rows mostly belongs to one cgroup.
+    last: Option<CgroupId>,
+}
+
+/// Where programs run, by cgroup.
+pub(crate) type Places = BTreeMap<CgroupId, Place>;
+
+impl Count {
+    fn new(target: Target) -> Self {
+        Self {
+            audit: Audit::new(target),
+            places: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    fn add(&mut self, row: &Row<'_>) {
+        let cgroup = row.connection.owner.cgroup;
+        if let Some(id) = cgroup
+            && self.last != cgroup
+        {
+            self.places.entry(id).or_insert_with(|| row.place.clone());
+            self.last = cgroup;
+        }
+        self.audit.add(row.connection, row.assessment);
+    }
+
+    fn finish(self, surveyed: &Surveyed) -> (Report, Places) {
+        (self.audit.finish(&surveyed.namespaces), self.places)
+    }
+}
+
+fn show(
+    face: &Face,
+    report: &Report,
+    places: &Places,
+    surveyed: &Surveyed,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let host = terminal::host();
+    let place = |key: &ProgramKey| {
+        let place = key.cgroup.and_then(|cgroup| places.get(&cgroup));
+        place.cloned().unwrap_or_default()
+    };
+    let audited = Audited {
+        host: &host,
+        report,
+        namespaces: &surveyed.namespaces,
+        coverage: &surveyed.coverage,
+        elapsed: surveyed.elapsed,
+        place: &place,
+    };
+    let mut text = Vec::new();
+    match face.output {
+        OutputFormat::Table => {
+            let size = Size {
+                width: face.width,
+                height: terminal::height(),
+            };
+            screen::draw(&mut text, &audited, size, face.palette);
+        }
+        OutputFormat::Json => data::json(&mut text, &audited)?,
+        OutputFormat::JsonLines => data::json_lines(&mut text, &audited)?,
+        OutputFormat::Csv => data::csv(&mut text, &audited),
+    }
+    out.write_all(&text)?;
+    out.flush()
+}
+
+/// What was asked to fail on weighs more than what could not be seen: it is certain.
+fn judge(
+    fail_on: &[Exposure],
+    report: &Report,
+    surveyed: &Surveyed,
+    stderr: &mut dyn Write,
+) -> Exit {
+    let failing: Vec<String> = Exposure::ALL
+        .into_iter()
+        .filter(|exposure| fail_on.contains(exposure))
+        .map(|exposure| (exposure, report.total.exposed(exposure)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(exposure, count)| format!("{} {}", coverage::grouped(count), exposure.name()))
+        .collect();
+    if !failing.is_empty() {
+        let _ = writeln!(stderr, "failed: {}", failing.join(", "));
+        return Exit::Findings;
+    }
+    if surveyed.coverage.is_partial() {
+        Exit::Partial
+    } else {
+        Exit::Done
+    }
+}
