@@ -137,7 +137,7 @@ impl Record {
     /// Whether other descriptors, here or in other processes, may be the same socket: then more
     /// records with the same cookie may come. Certainly not when the file has one reference; more
     /// than one is also counted while a thread of a multi-threaded process is in a system call
-    /// on it.
+    /// on it, and processes that share their table of descriptors count as sharing its sockets.
     #[must_use]
     pub fn may_be_shared(&self) -> bool {
         !self.has(flag::FILE_REFS) || self.file_refs.get() != 1

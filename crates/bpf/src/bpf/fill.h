@@ -78,7 +78,8 @@ static __always_inline __u64 inode_of(const struct sock *sk)
 	socket = sk->sk_socket;
 	if (!socket)
 		return 0;
-	return ((struct socket_alloc *)socket)->vfs_inode.i_ino;
+	/* The verifier knows no more of it than the struct socket. */
+	return BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_ino);
 }
 
 static __always_inline void fill_timers(struct record *r, const struct inet_connection_sock *icsk,

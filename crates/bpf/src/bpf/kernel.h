@@ -237,11 +237,20 @@ struct pid {
 };
 
 struct signal_struct {
+	int nr_threads;
 	struct pid *pids[4];
+};
+
+struct files_struct {
+	struct {
+		int counter;
+	} count;
 };
 
 struct task_struct {
 	int tgid;
+	struct task_struct *group_leader;
+	struct files_struct *files;
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	char comm[16];

@@ -26,7 +26,7 @@ enum record_flag {
 	FLAG_SETTINGS = 1 << 4,		/* keepalive_* and user_timeout were read */
 	FLAG_UID = 1 << 5,		/* uid was read */
 	FLAG_PROCESS = 1 << 6,		/* pid, fd, comm are those of a process */
-	FLAG_FILE_REFS = 1 << 7,	/* file_refs was read */
+	FLAG_FILE_REFS = 1 << 7,	/* file_refs tells all there is */
 };
 
 struct record {

