@@ -62,12 +62,22 @@ impl Places {
     }
 }
 
-/// Where the cgroup v2 hierarchy is mounted, or why it cannot be used.
-pub(crate) fn mount_point(proc: &Proc) -> Option<PathBuf> {
-    let mounts = proc.mounts().ok()?;
-    let mount = mounts.into_iter().find(|mount| mount.kind == "cgroup2")?;
-    Some(mount.point)
+/// Opens the cgroup v2 hierarchy where it is mounted, a mount of the whole of it before others.
+pub(crate) fn open_mount(proc: &Proc) -> Option<(PathBuf, OwnedFd)> {
+    let mut mounts = proc.mounts().ok()?;
+    mounts.retain(|mount| mount.kind == "cgroup2");
+    mounts.sort_by_key(|mount| mount.root != Path::new("/"));
+    mounts.into_iter().find_map(|mount| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(CWD, &mount.point, flags, Mode::empty()).ok()?;
+        // Something else may be mounted over it.
+        let magic = rustix::fs::fstatfs(&fd).ok()?.f_type;
+        (u64::try_from(magic) == Ok(CGROUP2_MAGIC)).then_some((mount.point, fd))
+    })
 }
+
+/// `CGROUP2_SUPER_MAGIC`.
+const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
 /// The mounted cgroup v2 tree.
 #[derive(Debug)]
@@ -80,9 +90,7 @@ struct Hierarchy {
 
 impl Hierarchy {
     fn find(proc: &Proc) -> Option<Self> {
-        let point = mount_point(proc)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(CWD, &point, flags, Mode::empty()).ok()?;
+        let (point, fd) = open_mount(proc)?;
         Some(Self {
             fd,
             point,

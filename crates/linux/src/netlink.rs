@@ -281,35 +281,49 @@ pub(crate) struct Message<'a> {
 pub(crate) struct Cut;
 
 /// The messages of a datagram, netlink's own included; ends after the first that is cut.
-pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Cut>> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let parsed = Header::read_from_prefix(rest).ok().and_then(|(header, _)| {
-            let length = usize::try_from(header.length).ok()?;
-            let payload = rest.get(HEADER..length)?;
-            Some((header, length, payload))
-        });
-        let Some((header, length, payload)) = parsed else {
-            rest = &[];
-            return Some(Err(Cut));
-        };
-        rest = after(rest, length);
-        Some(Ok(Message {
-            kind: header.kind,
-            flags: header.flags,
-            sequence: header.sequence,
-            payload,
-        }))
-    })
+pub(crate) fn messages(datagram: &[u8]) -> Messages<'_> {
+    Messages { rest: datagram }
 }
 
-/// The messages of a datagram that are not netlink's own.
-pub(crate) fn contents(datagram: &[u8]) -> impl Iterator<Item = Result<Message<'_>, Cut>> {
-    messages(datagram)
-        .filter(|message| !matches!(message, Ok(message) if message.kind < NLMSG_MIN_TYPE))
+/// See [`messages()`].
+#[derive(Debug, Clone)]
+pub(crate) struct Messages<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Messages<'a> {
+    /// The next message that is not netlink's own.
+    pub(crate) fn next_content(&mut self) -> Option<Result<Message<'a>, Cut>> {
+        self.find(|message| !matches!(message, Ok(message) if message.kind < NLMSG_MIN_TYPE))
+    }
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, Cut>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = self.rest;
+        if bytes.is_empty() {
+            return None;
+        }
+        let parsed = Header::read_from_prefix(bytes)
+            .ok()
+            .and_then(|(header, _)| {
+                let length = usize::try_from(header.length).ok()?;
+                let payload = bytes.get(HEADER..length)?;
+                self.rest = after(bytes, length);
+                Some(Message {
+                    kind: header.kind,
+                    flags: header.flags,
+                    sequence: header.sequence,
+                    payload,
+                })
+            });
+        if parsed.is_none() {
+            self.rest = &[];
+        }
+        Some(parsed.ok_or(Cut))
+    }
 }
 
 /// The attributes of a message or of a nested attribute; ends after the first that is cut.
@@ -363,8 +377,10 @@ mod tests {
         bytes.extend(message(NLMSG_DONE, 2, 1, &0i32.to_ne_bytes()));
         let kinds: Vec<_> = messages(&bytes).map(|m| m.unwrap().kind).collect();
         assert_eq!(kinds, [20, NLMSG_DONE]);
-        let contents: Vec<_> = contents(&bytes).map(|m| m.unwrap().payload).collect();
-        assert_eq!(contents, [b"first"]);
+        let mut all = messages(&bytes);
+        let content = all.next_content().unwrap().unwrap();
+        assert_eq!(content.payload, b"first");
+        assert!(all.next_content().is_none());
         assert_eq!(
             scan(&bytes, 1),
             Scan {

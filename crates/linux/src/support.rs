@@ -197,10 +197,12 @@ fn of_others(proc: &Proc, attempt: impl Fn(u32) -> rustix::io::Result<()>) -> Re
     }
 }
 
+const NO_CGROUP2: &str = "no file system of type cgroup2 is mounted";
+
 fn cgroups(proc: &Proc) -> Facility {
-    let tried = cgroup::mount_point(proc)
+    let tried = cgroup::open_mount(proc)
         .map(drop)
-        .ok_or_else(|| "no file system of type cgroup2 is mounted".to_owned());
+        .ok_or_else(|| NO_CGROUP2.to_owned());
     facility(
         "cgroup2",
         tried,
@@ -211,10 +213,9 @@ fn cgroups(proc: &Proc) -> Facility {
 }
 
 fn cgroups_by_id(proc: &Proc) -> Facility {
-    let tried = match cgroup::mount_point(proc).map(std::fs::File::open) {
-        None => Err("no file system of type cgroup2 is mounted".to_owned()),
-        Some(Err(error)) => Err(error.to_string()),
-        Some(Ok(mount)) => cgroup::id_of(&mount)
+    let tried = match cgroup::open_mount(proc) {
+        None => Err(NO_CGROUP2.to_owned()),
+        Some((_, mount)) => cgroup::id_of(&mount)
             .ok_or(Errno::IO)
             .and_then(|id| cgroup::open_by_id(&mount, id))
             .map(drop)

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use sockpulse_core::{Gap, NetnsId, Place};
 
 use super::{Bind, NAMED, Netns, id_of, open, open_own};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::procfs::{Proc, is_gone};
 
 /// The network namespaces of a machine, as far as they could be seen.
@@ -64,7 +64,11 @@ struct Found {
 impl Search<'_> {
     fn processes(&mut self) -> Result<()> {
         let root = self.proc.open()?;
-        for pid in self.proc.pids()? {
+        // The own process comes last: nobody calls a namespace after the one who looks at it.
+        let own = std::process::id();
+        let mut pids = self.proc.pids()?;
+        pids.sort_by_key(|pid| *pid == own);
+        for pid in pids {
             let name = format!("{pid}/ns/net");
             let stat = match rustix::fs::statat(root.as_fd(), &name, AtFlags::empty()) {
                 Ok(stat) => stat,
@@ -129,6 +133,7 @@ impl Search<'_> {
             .collect();
         binds.sort_by_cached_key(|bind| (!is_named(&bind.path), bind.path.clone()));
         binds.dedup();
+        let mut refused = Vec::new();
         binds.retain(|bind| {
             if self.found.contains_key(&bind.id) {
                 return true;
@@ -142,15 +147,12 @@ impl Search<'_> {
                 Ok(_) => false,
                 Err(error) if error.is_gone() => false,
                 Err(error) => {
-                    self.gaps.push(Gap {
-                        what: format!("network namespace {}", bind.path.display()),
-                        why: error.reason(),
-                        remedy: descriptors_remedy(error.errno()),
-                    });
+                    refused.push((bind.path.clone(), error));
                     false
                 }
             }
         });
+        self.gaps.extend(refused_binds(&refused));
         binds
     }
 
@@ -295,6 +297,20 @@ fn is_named(path: &Path) -> bool {
 fn bound_id(root: &Path) -> Option<NetnsId> {
     let digits = root.to_str()?.strip_prefix("net:[")?.strip_suffix(']')?;
     digits.parse().ok().map(NetnsId)
+}
+
+/// One gap for all, with the first as the example: a host may have hundreds.
+fn refused_binds(refused: &[(PathBuf, Error)]) -> Option<Gap> {
+    let (path, error) = refused.first()?;
+    let path = path.display();
+    Some(Gap {
+        what: match refused.len() - 1 {
+            0 => format!("network namespace {path}"),
+            more => format!("network namespace {path} and {more} more"),
+        },
+        why: error.reason(),
+        remedy: descriptors_remedy(error.errno()),
+    })
 }
 
 fn descriptors_remedy(errno: Option<Errno>) -> Option<String> {

@@ -50,26 +50,29 @@ pub struct Reading {
     pub gaps: Vec<Gap>,
 }
 
-/// The network namespace of the calling thread.
+/// The network namespace of the calling thread, under the name that [`enumerate()`] gives it.
 ///
 /// # Errors
 /// [`Error::System`] when /proc is not there.
 pub fn own(proc: &Proc) -> Result<Netns> {
     let (id, fd) = open_own(proc)?;
-    let own = Some(id);
     let first = enumerate::fingerprint_of(proc, "1");
     let is_host = first.is_some() && first == enumerate::fingerprint_of(proc, "thread-self");
-    let pid = std::process::id();
-    let name = if is_host {
-        "host".into()
+    let (name, pid) = if is_host {
+        ("host".into(), Some(1))
     } else {
-        enumerate::name(proc, None, Some(pid), id)
+        // What others call it takes a look at the others.
+        let all = enumerate(proc)?.namespaces.into_iter();
+        all.filter(|netns| netns.id == id)
+            .map(|netns| (netns.name, netns.pid))
+            .next()
+            .unwrap_or_else(|| (enumerate::name(proc, None, None, id), None))
     };
     Ok(Netns {
         id,
         name,
-        own: own == Some(id),
-        pid: Some(if is_host { 1 } else { pid }),
+        own: true,
+        pid,
         fd,
     })
 }

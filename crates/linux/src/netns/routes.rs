@@ -99,7 +99,8 @@ fn filter_in_kernel(netlink: &Netlink) {
 
 /// Adds a datagram's routes; `None` when it is cut.
 fn collect(datagram: &[u8], family: u8, routes: &mut LocalRoutes) -> Option<()> {
-    for message in netlink::contents(datagram) {
+    let mut messages = netlink::messages(datagram);
+    while let Some(message) = messages.next_content() {
         let message = message.ok()?;
         if message.kind != RTM_NEWROUTE {
             continue;

@@ -16,13 +16,14 @@ use crate::netlink::{self, Cut};
 /// is an [`Error::Malformed`]; after a wrong length nothing follows.
 pub fn messages(batch: &[u8]) -> Messages<'_> {
     Messages {
-        inner: Box::new(netlink::contents(batch)),
+        inner: netlink::messages(batch),
     }
 }
 
 /// See [`messages()`].
+#[derive(Debug, Clone)]
 pub struct Messages<'a> {
-    inner: Box<dyn Iterator<Item = Result<netlink::Message<'a>, Cut>> + 'a>,
+    inner: netlink::Messages<'a>,
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -30,7 +31,7 @@ impl<'a> Iterator for Messages<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let message = match self.inner.next()? {
+            let message = match self.inner.next_content()? {
                 Ok(message) if message.kind != wire::SOCK_DIAG_BY_FAMILY => continue,
                 Ok(message) => DiagMessage::parse(message.payload),
                 Err(Cut) => None,
@@ -61,7 +62,7 @@ impl SocketFlags {
 }
 
 /// One socket as inet_diag shows it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct DiagMessage<'a> {
     base: &'a Answer,
     info: Option<Info>,

@@ -33,7 +33,7 @@ pub(super) const TIMER_TIME_WAIT: u8 = 3;
 pub(super) const TIMER_PERSIST: u8 = 4;
 
 /// `struct inet_diag_sockid`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct SockId {
     pub(super) sport: Be16,
@@ -58,7 +58,7 @@ impl SockId {
 }
 
 /// `struct inet_diag_req_v2`.
-#[derive(IntoBytes, Immutable, Clone, Copy)]
+#[derive(Debug, IntoBytes, Immutable, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Request {
     pub(super) family: u8,
@@ -71,7 +71,7 @@ pub(super) struct Request {
 }
 
 /// `struct inet_diag_msg`.
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Answer {
     pub(super) family: u8,
@@ -87,7 +87,7 @@ pub(super) struct Answer {
 }
 
 /// The part of `struct tcp_info` that every kernel has.
-#[derive(FromBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
+#[derive(Debug, FromBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct Info {
     pub(super) state: u8,

@@ -3,10 +3,11 @@
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
-use sockpulse_core::Comm;
-use sockpulse_linux::Proc;
+use sockpulse_core::{Comm, NetnsDefaults};
 use sockpulse_linux::procfs::Wanted;
+use sockpulse_linux::{Proc, sysctl};
 
 use crate::common::{isolated, needs_root, sh};
 
@@ -99,6 +100,40 @@ fn cgroups_in_a_recorded_tree() {
     assert_eq!(proc.cgroup(3), some("/docker/abc:odd"));
     assert_eq!(proc.cgroup_v2(3), Ok(None));
     assert!(proc.cgroup(4).unwrap_err().is_gone());
+}
+
+#[test]
+fn sysctls_in_a_recorded_tree() {
+    let tree = Tree::new("sysctls");
+    let proc = Proc::new(&tree.0);
+    assert!(sysctl::defaults(&proc).unwrap_err().is_gone());
+    std::fs::create_dir_all(tree.0.join("sys/net/ipv4")).unwrap();
+    let set = |name: &str, text: &str| {
+        tree.file(&format!("sys/net/ipv4/{name}"), text);
+    };
+    // The kernel accepts more here than socket options do.
+    set("tcp_keepalive_time", "-1\n");
+    set("tcp_keepalive_intvl", "8589934\n");
+    set("tcp_keepalive_probes", "0\n");
+    set("tcp_retries2", "8\n");
+    let old = sysctl::defaults(&proc).unwrap();
+    assert_eq!((old.idle_s, old.interval_s, old.probes), (-1, 8_589_934, 0));
+    assert_eq!(old.retries2, 8);
+    assert_eq!(old.rto_min, NetnsDefaults::KERNEL.rto_min);
+    assert_eq!(old.rto_max, NetnsDefaults::KERNEL.rto_max);
+
+    set("tcp_rto_min_us", "5000\n");
+    set("tcp_rto_max_ms", "10000\n");
+    let new = sysctl::defaults(&proc).unwrap();
+    assert_eq!(new.rto_min, Duration::from_millis(5));
+    assert_eq!(new.rto_max, Duration::from_secs(10));
+
+    set("tcp_keepalive_probes", "many\n");
+    let error = sysctl::defaults(&proc).unwrap_err();
+    assert!(
+        error.to_string().ends_with("tcp_keepalive_probes"),
+        "{error}"
+    );
 }
 
 /// What a user sees of a machine whose /proc hides the processes of others.
