@@ -418,6 +418,41 @@ mod tests {
         assert!(scan(&message(20, NLM_F_DUMP_INTR, 1, b""), 1).interrupted);
     }
 
+    /// An inet_diag request for all listeners of IPv4.
+    fn listeners() -> [u8; 56] {
+        let mut request = [0; 56];
+        (request[0], request[1]) = (2, 6);
+        request[4..8].copy_from_slice(&(1u32 << 10).to_ne_bytes());
+        request
+    }
+
+    fn sock_diag() -> Netlink {
+        let protocol = Some(rustix::net::netlink::SOCK_DIAG);
+        Netlink::open(protocol, "a test's socket").unwrap()
+    }
+
+    #[test]
+    fn a_datagram_that_does_not_fit_is_refused() {
+        let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut netlink = sock_diag();
+        netlink.buffer = vec![0; 64].into_boxed_slice();
+        let end = netlink.dump("ask", 20, &listeners(), |_| ControlFlow::Continue(()));
+        assert!(
+            matches!(end, Err(Error::Truncated { length, buffer: 64, .. }) if length > 64),
+            "{end:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_is_told() {
+        let mut netlink = sock_diag();
+        let end = netlink.dump("ask", 127, &listeners(), |_| ControlFlow::Continue(()));
+        assert!(matches!(end, Err(Error::Refused { .. })), "{end:?}");
+        // The socket is still good.
+        let end = netlink.dump("ask", 20, &listeners(), |_| ControlFlow::Continue(()));
+        assert_eq!(end, Ok(DumpEnd::Complete));
+    }
+
     #[test]
     fn attributes_are_cut_and_masked() {
         let bytes = [5u8, 0, 8, 0x80, 3, 0, 0, 0, 4, 0, 2, 0];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -39,6 +39,7 @@ pub fn enumerate(proc: &Proc) -> Result<Enumeration> {
         own,
         found: BTreeMap::from([(own, Found { fd, pid: None })]),
         denied: Vec::new(),
+        refused: BTreeMap::new(),
         gaps: Vec::new(),
     };
     search.processes()?;
@@ -53,6 +54,8 @@ struct Search<'a> {
     found: BTreeMap<NetnsId, Found>,
     /// Processes whose namespace may not be looked at.
     denied: Vec<u32>,
+    /// Namespaces that are there and could not be opened, with what they would be called.
+    refused: BTreeMap<NetnsId, (String, Error)>,
     gaps: Vec<Gap>,
 }
 
@@ -91,11 +94,10 @@ impl Search<'_> {
                     found.pid.get_or_insert(pid);
                 }
                 Err(error) if error.is_gone() => {}
-                Err(error) => self.gaps.push(Gap {
-                    what: format!("the network namespace of process {pid}"),
-                    why: error.reason(),
-                    remedy: descriptors_remedy(error.errno()),
-                }),
+                Err(error) => {
+                    let name = || (format!("of process {pid}"), error);
+                    self.refused.entry(id).or_insert_with(name);
+                }
             }
         }
         if self.proc.hides_processes() {
@@ -133,7 +135,6 @@ impl Search<'_> {
             .collect();
         binds.sort_by_cached_key(|bind| (!is_named(&bind.path), bind.path.clone()));
         binds.dedup();
-        let mut refused = Vec::new();
         binds.retain(|bind| {
             if self.found.contains_key(&bind.id) {
                 return true;
@@ -147,12 +148,12 @@ impl Search<'_> {
                 Ok(_) => false,
                 Err(error) if error.is_gone() => false,
                 Err(error) => {
-                    refused.push((bind.path.clone(), error));
+                    let name = || (bind.path.display().to_string(), error);
+                    self.refused.entry(bind.id).or_insert_with(name);
                     false
                 }
             }
         });
-        self.gaps.extend(refused_binds(&refused));
         binds
     }
 
@@ -201,7 +202,8 @@ impl Search<'_> {
         !dev.is_err_and(|errno| is_gone(errno) || errno == Errno::INVAL)
     }
 
-    fn finish(self, binds: &[Bind]) -> Enumeration {
+    fn finish(mut self, binds: &[Bind]) -> Enumeration {
+        self.gaps.extend(refused_namespaces(&self.refused));
         let proc = self.proc;
         let first = fingerprint_of(proc, "1");
         let own_is_host = first.is_some() && first == fingerprint_of(proc, "thread-self");
@@ -225,6 +227,7 @@ impl Search<'_> {
                 }
             })
             .collect();
+        tell_apart(&mut namespaces);
         namespaces.sort_by(|a, b| (!a.own, &a.name, a.id).cmp(&(!b.own, &b.name, b.id)));
         Enumeration {
             namespaces,
@@ -279,6 +282,22 @@ pub(super) fn name(proc: &Proc, bind: Option<&Path>, pid: Option<u32>, id: Netns
     }
 }
 
+/// A unit may have several namespaces: those of one name get a process or a number added.
+fn tell_apart(namespaces: &mut [Netns]) {
+    let mut uses = BTreeMap::<String, u32>::new();
+    for netns in namespaces.iter() {
+        *uses.entry(netns.name.clone()).or_default() += 1;
+    }
+    for netns in namespaces {
+        if uses.get(&netns.name).is_some_and(|uses| *uses > 1) {
+            netns.name = match netns.pid {
+                Some(pid) => format!("{} ({pid})", netns.name),
+                None => format!("{} (net:[{}])", netns.name, netns.id.0),
+            };
+        }
+    }
+}
+
 /// The first twelve digits of a container's id, as its engine prints it.
 fn short(container: &str) -> &str {
     let is_id = container.len() == 64 && container.bytes().all(|b| b.is_ascii_hexdigit());
@@ -300,13 +319,12 @@ fn bound_id(root: &Path) -> Option<NetnsId> {
 }
 
 /// One gap for all, with the first as the example: a host may have hundreds.
-fn refused_binds(refused: &[(PathBuf, Error)]) -> Option<Gap> {
-    let (path, error) = refused.first()?;
-    let path = path.display();
+fn refused_namespaces(refused: &BTreeMap<NetnsId, (String, Error)>) -> Option<Gap> {
+    let (name, error) = refused.values().next()?;
     Some(Gap {
         what: match refused.len() - 1 {
-            0 => format!("network namespace {path}"),
-            more => format!("network namespace {path} and {more} more"),
+            0 => format!("network namespace {name}"),
+            more => format!("network namespace {name} and {more} more"),
         },
         why: error.reason(),
         remedy: descriptors_remedy(error.errno()),

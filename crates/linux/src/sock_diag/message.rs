@@ -32,8 +32,12 @@ impl<'a> Iterator for Messages<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let message = match self.inner.next_content()? {
-                Ok(message) if message.kind != wire::SOCK_DIAG_BY_FAMILY => continue,
-                Ok(message) => DiagMessage::parse(message.payload),
+                Ok(message) => match message.kind {
+                    wire::SOCK_DIAG_BY_FAMILY | wire::TCPDIAG_GETSOCK => {
+                        DiagMessage::parse(message.payload)
+                    }
+                    _ => continue,
+                },
                 Err(Cut) => None,
             };
             return Some(message.ok_or_else(|| Error::Malformed {

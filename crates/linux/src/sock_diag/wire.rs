@@ -11,6 +11,9 @@ pub(super) type Ne64 = U64<NativeEndian>;
 /// `SOCK_DIAG_BY_FAMILY`: request and answer.
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
+/// `TCPDIAG_GETSOCK`: the older request, which dumps both families; its answers have its number.
+pub(super) const TCPDIAG_GETSOCK: u16 = 18;
+
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
 pub(super) const IPPROTO_TCP: u8 = 6;
@@ -70,6 +73,19 @@ pub(super) struct Request {
     pub(super) id: SockId,
 }
 
+/// `struct inet_diag_req`.
+#[derive(Debug, IntoBytes, Immutable, Clone, Copy)]
+#[repr(C)]
+pub(super) struct OldRequest {
+    pub(super) family: u8,
+    pub(super) source_length: u8,
+    pub(super) destination_length: u8,
+    pub(super) extensions: u8,
+    pub(super) id: SockId,
+    pub(super) states: u32,
+    pub(super) dbs: u32,
+}
+
 /// `struct inet_diag_msg`.
 #[derive(Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned, Clone, Copy)]
 #[repr(C)]
@@ -119,6 +135,7 @@ pub(super) struct Info {
 const _: () = {
     assert!(size_of::<SockId>() == 48);
     assert!(size_of::<Request>() == 56);
+    assert!(size_of::<OldRequest>() == 60);
     assert!(size_of::<Answer>() == 72);
     assert!(size_of::<Info>() == 60);
 };

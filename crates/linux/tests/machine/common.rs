@@ -49,6 +49,25 @@ pub(crate) fn needs_root(test: &str) -> bool {
     is_root()
 }
 
+/// Runs the test's program once more as a user without any right, with a variable set for it.
+/// To be called in [`isolated()`], whose `/run` takes a copy that everybody may start.
+pub(crate) fn as_nobody(test: &str, variable: &str, value: &str) {
+    std::fs::copy(std::env::current_exe().unwrap(), "/run/test-program").unwrap();
+    sh("chmod 755 /run /run/test-program");
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .args(["/run/test-program", test, "--exact", "--nocapture"])
+        .env(variable, value)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
 /// Runs a shell command that must succeed and returns what it wrote.
 pub(crate) fn sh(command: &str) -> String {
     let output = Command::new("sh").args(["-euc", command]).output().unwrap();

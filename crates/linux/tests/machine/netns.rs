@@ -7,7 +7,7 @@ use sockpulse_core::NetnsDefaults;
 use sockpulse_linux::netns::{Netns, enumerate, own, resolve};
 use sockpulse_linux::{Error, Proc};
 
-use crate::common::{isolated, needs_root, sh, wait_for};
+use crate::common::{as_nobody, isolated, needs_root, sh, wait_for};
 
 /// A process in a network namespace of its own, as a container is: without any name.
 struct Container {
@@ -249,21 +249,6 @@ fn root_namespaces_out_of_reach_are_gaps() {
     isolated(test, || {
         sh("ip netns add blue");
         let _foreign = Container::start(1005);
-        let status = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(readable_copy())
-            .args([test, "--exact", "--nocapture"])
-            .env("SOCKPULSE_TEST_NOBODY", "1")
-            .status()
-            .unwrap();
-        assert!(status.success());
+        as_nobody(test, "SOCKPULSE_TEST_NOBODY", "1");
     });
-}
-
-/// The test's program where everybody may start it.
-fn readable_copy() -> String {
-    let copy = "/run/test-program";
-    std::fs::copy(std::env::current_exe().unwrap(), copy).unwrap();
-    sh("chmod 755 /run /run/test-program");
-    copy.to_owned()
 }

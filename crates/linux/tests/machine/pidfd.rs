@@ -12,7 +12,7 @@ use sockpulse_core::{
 use sockpulse_linux::pidfd::Borrower;
 use sockpulse_linux::{sock_diag as diag, sockopt};
 
-use crate::common::isolated;
+use crate::common::{as_nobody, isolated, needs_root};
 use crate::scene::{Scene, ports};
 
 fn held_by(pid: u32, fd: impl AsFd) -> Process {
@@ -124,6 +124,35 @@ fn root_a_process_that_ended_has_vanished() {
         let read = borrower.settings(held_by(child.id(), &scene.plain), &connection(&scene.plain));
         assert_eq!(read, Observed::Unknown(Unseen::Vanished));
     });
+}
+
+/// Another user's process.
+#[test]
+fn root_a_foreign_process_is_not_permitted() {
+    let test = "pidfd::root_a_foreign_process_is_not_permitted";
+    if let Ok(pid) = std::env::var("SOCKPULSE_TEST_FOREIGN") {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let foreign = held_by(pid.parse().unwrap(), &stream);
+        let mut borrower = Borrower::new();
+        for _ in 0..2 {
+            let read = borrower.settings(foreign, &connection(&stream));
+            assert_eq!(read, Observed::Unknown(Unseen::NotPermitted));
+        }
+        // One's own is.
+        let read = borrower.settings(held_by(std::process::id(), &stream), &connection(&stream));
+        assert!(read.known().is_some());
+        return;
+    }
+    if needs_root(test) {
+        isolated(test, || {
+            as_nobody(
+                test,
+                "SOCKPULSE_TEST_FOREIGN",
+                &std::process::id().to_string(),
+            )
+        });
+    }
 }
 
 /// Reading takes nothing from the program: no descriptor stays open, no timer is touched, and an error

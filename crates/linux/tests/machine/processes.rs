@@ -2,14 +2,13 @@
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use sockpulse_core::{Comm, NetnsDefaults};
 use sockpulse_linux::procfs::Wanted;
 use sockpulse_linux::{Proc, sysctl};
 
-use crate::common::{isolated, needs_root, sh};
+use crate::common::{as_nobody, isolated, needs_root, sh};
 
 /// A tree like /proc, removed at the end.
 struct Tree(PathBuf);
@@ -155,15 +154,6 @@ fn root_hidden_processes_are_a_gap() {
     isolated(test, || {
         sh("mkdir /run/proc && mount -t proc -o hidepid=invisible proc /run/proc");
         assert!(!Proc::new("/run/proc").hides_processes());
-        std::fs::copy(std::env::current_exe().unwrap(), "/run/test-program").unwrap();
-        sh("chmod 755 /run /run/test-program");
-        let status = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg("/run/test-program")
-            .args([test, "--exact", "--nocapture"])
-            .env("SOCKPULSE_TEST_HIDEPID", "/run/proc")
-            .status()
-            .unwrap();
-        assert!(status.success());
+        as_nobody(test, "SOCKPULSE_TEST_HIDEPID", "/run/proc");
     });
 }

@@ -367,6 +367,46 @@ fn root_states_are_filtered_and_dumps_can_be_left() {
 }
 
 #[test]
+fn root_both_families_in_one_dump() {
+    isolated("sock_diag::root_both_families_in_one_dump", || {
+        let _scene = Scene::open();
+        let mut socket = Socket::open().unwrap();
+        for info in [TcpInfo::With, TcpInfo::Without] {
+            wait_for("two dumps that agree", || {
+                let mut both = Vec::new();
+                let end = socket.dump_both(States::ALL, info, |batch| {
+                    both.extend(messages(batch).map(|m| m.unwrap().connection(NETNS).unwrap()));
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(end, Ok(DumpEnd::Complete));
+                let line = |connection: &Connection| (connection.id.cookie, line(connection));
+                let both: BTreeMap<_, _> = both.iter().map(line).collect();
+                let one_by_one: BTreeMap<_, _> = dump(States::ALL, info).iter().map(line).collect();
+                (both == one_by_one).then_some(())
+            });
+        }
+    });
+}
+
+/// Sockets bound to a device are found only with its number.
+#[test]
+fn root_a_socket_bound_to_a_device_is_looked_up() {
+    isolated(
+        "sock_diag::root_a_socket_bound_to_a_device_is_looked_up",
+        || {
+            sh("ip addr add fe80::1/64 dev lo nodad");
+            let addr = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 0, 0, 1);
+            let listener = TcpListener::bind(addr).unwrap();
+            let bound = by_ports((listener.local_addr().unwrap().port(), 0));
+            assert_eq!(bound.ifindex, 1);
+            let mut socket = Socket::open().unwrap();
+            let answer = socket.lookup(&bound.id, bound.ifindex, TcpInfo::Without);
+            assert!(answer.unwrap().is_some());
+        },
+    );
+}
+
+#[test]
 fn root_one_socket_is_looked_up_by_cookie() {
     isolated("sock_diag::root_one_socket_is_looked_up_by_cookie", || {
         let scene = Scene::open();
@@ -389,6 +429,9 @@ fn root_one_socket_is_looked_up_by_cookie() {
             id.cookie = Cookie(id.cookie.0 ^ (1 << 40));
             let other = socket.lookup(&id, connection.ifindex, TcpInfo::With);
             assert_eq!(other, Ok(None), "another socket's cookie");
+            id.cookie = Cookie(0);
+            let any = socket.lookup(&id, connection.ifindex, TcpInfo::Without);
+            assert!(any.unwrap().is_some(), "whichever socket it is");
         }
         assert!(looked_up > 20);
 
