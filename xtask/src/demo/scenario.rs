@@ -57,7 +57,7 @@ pub(super) fn run(screen: &mut Screen, interrupt: &Interrupt) -> Result<()> {
     show_client_list(screen, &network, all, &vanished, interrupt)?;
 
     screen.step("what sockpulse knows of it");
-    show_sockpulse(screen, &network, interrupt)?;
+    show_sockpulse(&network, interrupt)?;
 
     screen.step("everything is removed again");
     drop(network);
@@ -144,7 +144,7 @@ fn show_client_list(
     Err(Error::Unexpected(format!("{all} clients of Redis")))
 }
 
-fn show_sockpulse(screen: &Screen, network: &Topology, interrupt: &Interrupt) -> Result<()> {
+fn show_sockpulse(network: &Topology, interrupt: &Interrupt) -> Result<()> {
     let server = network.server().namespace();
     Sockpulse::new(&["audit", "--netns", server])?.show(interrupt)?;
     println!();
@@ -156,15 +156,13 @@ fn show_sockpulse(screen: &Screen, network: &Topology, interrupt: &Interrupt) ->
         "remote,exposure,idle,silence,detects_idle,owner",
     ];
     let mut list = Sockpulse::new(&[&list[..], &columns[..]].concat())?;
-    println!("$ {} | head -n {LINES}", list.typed);
-    let table = list.output()?;
-    screen.beginning(&table, LINES);
+    let table = list.show_beginning(LINES)?;
     let dead = VANISHING_HOSTS * CONNECTIONS_PER_HOST;
     let alive = network.clients().len();
     println!(
-        "  {dead} of them are the dead; {alive} are living subscribers that have nothing to say:"
+        "  {dead} of them are dead, {alive} are living subscribers that have nothing to say. Idle is not"
     );
-    println!("  idle is not dead, but nobody would know either of them from the other");
+    println!("  dead, but where keepalive is off nobody asks, and the one looks like the other.");
     let listed = table.lines().count().saturating_sub(1);
     if listed != dead + alive {
         return Err(Error::Unexpected(format!(

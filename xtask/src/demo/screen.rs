@@ -26,15 +26,4 @@ impl Screen {
     pub(super) fn command(&self, command: &Command) {
         println!("$ {}", process::typed(command));
     }
-
-    /// Shows the first `limit` lines of a text, and how many more there are.
-    pub(super) fn beginning(&self, text: &str, limit: usize) {
-        for line in text.lines().take(limit) {
-            println!("{line}");
-        }
-        let more = text.lines().count().saturating_sub(limit);
-        if more > 0 {
-            println!("… and {more} more lines");
-        }
-    }
 }

@@ -32,15 +32,25 @@ impl Sockpulse {
         self.expect_answer(status)
     }
 
-    /// What it writes to stdout. Its stderr is shown.
-    pub(super) fn output(&mut self) -> Result<String> {
+    /// Runs it and shows the first `limit` lines of what it writes to stdout, as `head` does, and
+    /// all of stderr. Returns all of stdout.
+    pub(super) fn show_beginning(&mut self, limit: usize) -> Result<String> {
+        println!("$ {} | head -n {limit}", self.typed);
         let output = self
             .command
             .output()
             .map_err(Error::system("run sockpulse"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        for line in text.lines().take(limit) {
+            println!("{line}");
+        }
+        let more = text.lines().count().saturating_sub(limit);
+        if more > 0 {
+            println!("… and {more} more lines");
+        }
         eprint!("{}", String::from_utf8_lossy(&output.stderr));
         self.expect_answer(output.status)?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(text)
     }
 
     /// An incomplete answer (code 3) is one too: sockpulse itself says what is missing.
