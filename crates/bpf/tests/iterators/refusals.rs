@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "system calls that std does not offer")]
 
+use std::process::Command;
+
 use sockpulse_bpf::{Error, IterTcp, RiskAccepted, TaskFile, risk, support};
 use sockpulse_linux::support::Support;
 
@@ -50,6 +52,21 @@ fn root_where_bpf_is_filtered_it_says_so() {
         let error = TaskFile::load().unwrap_err();
         assert!(matches!(error, Error::NoBpf { .. }), "{error:?}");
         assert!(message(&error).contains("no bpf(2)"), "{error}");
+    });
+}
+
+/// The test before runs again as a process of its own, whose stderr can be read.
+#[test]
+fn root_libbpf_complains_to_the_log_only() {
+    in_namespace(|| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture"])
+            .arg("refusals::root_without_capabilities_it_names_those_that_are_missing")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(!said.contains("libbpf"), "{said}");
     });
 }
 
