@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command, DoctorArgs, GlobalArgs, with_default_command};
-use crate::error::{BUG_STATUS, CommandError, Exit};
+use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
@@ -93,6 +93,12 @@ fn dispatch(
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     let face = face(&cli.global);
+    if let Command::Explain(_) | Command::Completions(_) | Command::Man(_) = &cli.command
+        && face.output != OutputFormat::Table
+    {
+        let refusal = "explain, completions and man print text only";
+        return Err(CommandError::new(ErrorKind::Usage, refusal).hint("leave --output out"));
+    }
     match &cli.command {
         Command::Audit(args) => audit::run(args, &face, machine, out, stderr),
         Command::List(args) => list::run(args, &face, machine, out, stderr),
@@ -165,13 +171,26 @@ fn tell(error: &CommandError, color: anstream::ColorChoice, stderr: &mut dyn Wri
     };
     let mut text = Vec::new();
     palette.paint(&mut text, terminal::BAD.bold(), b"error:");
-    text.extend_from_slice(format!(" {error}\n").as_bytes());
+    text.extend_from_slice(format!(" {}\n", obeyed_by_none(&error.to_string())).as_bytes());
     for hint in error.hints() {
         palette.paint(&mut text, terminal::COMMAND, b"hint:");
-        text.extend_from_slice(format!(" {hint}\n").as_bytes());
+        text.extend_from_slice(format!(" {}\n", obeyed_by_none(hint)).as_bytes());
     }
     // There is nowhere to say that stderr is closed.
     let _ = stderr.write_all(&text);
+}
+
+/// An error may quote a name from outside, which must not steer the terminal.
+fn obeyed_by_none(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && c != '\n' {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 /// Sends what libraries say to stderr. Setting it up twice, as tests do, keeps the first.

@@ -3,7 +3,8 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use sockpulse_core::Exposure;
 
-use crate::fields::Field;
+use crate::fields::{FIELDS, Field};
+use crate::fit;
 use crate::listing::Sort;
 use crate::options::OutputFormat;
 use crate::selectors::SurveyArgs;
@@ -117,7 +118,9 @@ One screen: what is wrong, where, how much, and the command that mends it.
 Counts the connections of this machine by what becomes of them when their peer dies while they are \
 idle, names the programs that are worst off, shows the kernel's defaults and the network namespaces \
 that differ, and lists findings with a code each. Connections within one network namespace are \
-counted apart: there the kernel itself reports the end.";
+counted apart: there the kernel itself reports the end.
+
+Selectors narrow it down: one that is repeated means or, different ones mean and.";
 
 const AUDIT_EXAMPLES: &str = "\
 Exposures, worst first:
@@ -136,7 +139,7 @@ Examples:
 
 /// `list`.
 #[derive(Debug, Args)]
-#[command(after_long_help = LIST_EXAMPLES)]
+#[command(after_long_help = list_help())]
 pub(crate) struct ListArgs {
     /// Which connections and how to read them.
     #[command(flatten)]
@@ -167,7 +170,9 @@ Every connection with its settings, timers, silence, exposure and owner.
 A table fits the terminal and shows more columns where there is more room. JSON and CSV always carry \
 every field; what cannot be known is null there, never a guess. In a table a setting of the socket's \
 own stands bare (60s), one inherited from the network namespace in parentheses (2h), and ? is what \
-could not be seen.";
+could not be seen.
+
+Selectors narrow it down: one that is repeated means or, different ones mean and.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -175,6 +180,16 @@ Examples:
   sockpulse list --remote 10.0.0.0/8 --port 6379 --exposure unprotected
   sockpulse list --silent-for 1h --sort -silence --columns remote,silence,owner
   sockpulse list -o jsonl | jq -r 'select(.keepalive.on == false).owner.program'";
+
+/// Examples, and the fields that `--columns` and `--sort` know.
+fn list_help() -> String {
+    let names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
+    let lines = fit::wrap(&names.join(" "), 76, 0);
+    format!(
+        "{LIST_EXAMPLES}\n\nFields of --columns and --sort:\n  {}",
+        lines.join("\n  ")
+    )
+}
 
 /// `doctor`.
 #[derive(Debug, Args)]

@@ -129,6 +129,9 @@ impl CommandError {
 /// The chain of causes on one line, outermost first.
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.kind == ErrorKind::Output {
+            f.write_str("failed to write the output: ")?;
+        }
         let mut text = self.source.to_string();
         f.write_str(&text)?;
         let mut cause = self.source.source();
@@ -148,5 +151,66 @@ impl fmt::Display for CommandError {
 impl Error for CommandError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(io::Error);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("failed to open /x")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn the_chain_of_causes_stands_on_one_line() {
+        let cause = io::Error::other("gone");
+        let error = CommandError::new(ErrorKind::Incomplete, Outer(cause)).hint("look");
+        assert_eq!(error.to_string(), "failed to open /x: gone");
+        assert_eq!(
+            (error.status(), error.hints()),
+            (3, &["look".to_string()][..])
+        );
+    }
+
+    #[test]
+    fn only_a_broken_pipe_of_the_output_is_success() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(CommandError::output(pipe()).status(), 0);
+        assert_eq!(CommandError::new(ErrorKind::Incomplete, pipe()).status(), 3);
+        let full = CommandError::output(io::ErrorKind::StorageFull.into());
+        assert_eq!(full.status(), 3);
+        assert_eq!(
+            full.to_string(),
+            "failed to write the output: no storage space"
+        );
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_manual() {
+        let kinds = [
+            (ErrorKind::Usage, 2),
+            (ErrorKind::Incomplete, 3),
+            (ErrorKind::NotPermitted, 4),
+            (ErrorKind::Bug, 70),
+        ];
+        for (kind, status) in kinds {
+            assert_eq!(kind.status(), status);
+        }
+        let exits = [(Exit::Done, 0), (Exit::Findings, 1), (Exit::Partial, 3)];
+        for (exit, status) in exits {
+            assert_eq!(exit.status(), status);
+        }
     }
 }

@@ -38,10 +38,7 @@ pub fn files() -> io::Result<Vec<Generated>> {
     let mut root = Vec::new();
     write_page(&built(), &mut root)?;
     add("man/sockpulse.1".into(), root);
-    for sub in built()
-        .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
-    {
+    for sub in built().get_subcommands() {
         let mut page = Vec::new();
         write_page(sub, &mut page)?;
         add(format!("man/sockpulse-{}.1", sub.get_name()), page);
@@ -76,10 +73,7 @@ pub fn commands_reference() -> String {
     };
     let root = built().term_width(100);
     add("sockpulse", root.clone());
-    for sub in root
-        .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
-    {
+    for sub in root.get_subcommands() {
         add(
             &format!("sockpulse {}", sub.get_name()),
             sub.clone().term_width(100),
@@ -113,9 +107,9 @@ fn write_completions(shell: Shell, text: &mut Vec<u8>) {
     clap_complete::generate(shell, &mut command(), "sockpulse", text);
 }
 
-/// The definition with full names and global options handed down.
+/// The definition with full names and global options handed down. `help` has no page of its own.
 fn built() -> clap::Command {
-    let mut root = command();
+    let mut root = command().disable_help_subcommand(true);
     root.build();
     root
 }
@@ -125,20 +119,46 @@ fn write_page(command: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
         .get_display_name()
         .unwrap_or("sockpulse")
         .to_string();
+    let mut page = Vec::new();
     clap_mangen::Man::new(command.clone())
         .title(name.to_uppercase())
         .manual("sockpulse")
         .source(format!("sockpulse {}", env!("CARGO_PKG_VERSION")))
-        .render(text)
+        .render(&mut page)?;
+    for line in unfilled(&page) {
+        text.extend_from_slice(line);
+    }
+    Ok(())
+}
+
+/// The lines of a page in which the examples keep their line breaks, under a name of their own.
+fn unfilled(page: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = Vec::new();
+    let mut inside = false;
+    for line in page.split_inclusive(|byte| *byte == b'\n') {
+        if inside && line.starts_with(b".SH") {
+            lines.push(b".fi\n");
+            inside = false;
+        }
+        if line == b".SH EXTRA\n" {
+            lines.extend([&b".SH EXAMPLES\n"[..], b".nf\n"]);
+            inside = true;
+        } else if line == b".SH Commands\n" {
+            lines.push(b".SH COMMANDS\n");
+        } else {
+            lines.push(line);
+        }
+    }
+    if inside {
+        lines.push(b".fi\n");
+    }
+    lines
 }
 
 /// The root's page, with each command's sections one level deeper below it.
 fn write_whole(root: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
     write_page(root, text)?;
-    for sub in root
-        .get_subcommands()
-        .filter(|sub| sub.get_name() != "help")
-    {
+    for sub in root.get_subcommands() {
         let man = clap_mangen::Man::new(sub.clone());
         let mut sections = Vec::new();
         man.render_synopsis_section(&mut sections)?;
@@ -148,7 +168,7 @@ fn write_whole(root: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
             man.render_extra_section(&mut sections)?;
         }
         writeln!(text, ".SH \"SOCKPULSE {}\"", sub.get_name().to_uppercase())?;
-        for line in sections.split_inclusive(|byte| *byte == b'\n') {
+        for line in unfilled(&sections) {
             match line.strip_prefix(b".SH ") {
                 Some(rest) => {
                     text.extend_from_slice(b".SS ");

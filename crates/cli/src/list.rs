@@ -78,3 +78,276 @@ fn close(surveyed: &Surveyed, output: OutputFormat, rows: u64, stderr: &mut dyn 
     // There is nowhere to say that stderr is closed.
     let _ = report;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::machine::Visitor;
+    use crate::options::SurveyOptions;
+    use crate::sample;
+    use crate::terminal::Palette;
+    use clap::Parser;
+    use sockpulse_core::{Coverage, Gap, Source};
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::time::Duration;
+
+    fn fail(_: &crate::options::DoctorOptions, _: &mut dyn Write) -> Result<Exit, CommandError> {
+        Err(CommandError::new(ErrorKind::Bug, "not under test"))
+    }
+
+    fn samples(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+        for sample in sample::all() {
+            visit(&sample.row()).map_err(CommandError::output)?;
+        }
+        Ok(Surveyed {
+            namespaces: vec![sample::namespace()],
+            coverage: Coverage {
+                namespaces: 1,
+                sockets: BTreeMap::from([(Source::TaskFile, 4), (Source::SockDiag, 2)]),
+                ..Coverage::default()
+            },
+            elapsed: Duration::from_millis(3),
+        })
+    }
+
+    fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+        let mut surveyed = samples(options, visit)?;
+        let gap = |what: &str| Gap {
+            what: what.into(),
+            why: "CAP_SYS_PTRACE is missing".into(),
+            remedy: Some("run as root".into()),
+        };
+        surveyed.coverage.gaps = vec![gap("owners"), gap("set\u{1b}tings")];
+        Ok(surveyed)
+    }
+
+    fn nothing(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+        Ok(Surveyed::default())
+    }
+
+    /// Three thousand rows, of which the last is longer than all before.
+    fn thousands(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+        let long = sample::Sample::new(sample::time_wait());
+        let short = sample::Sample::new(sample::known());
+        for _ in 0..2_999 {
+            visit(&short.row()).map_err(CommandError::output)?;
+        }
+        visit(&long.row()).map_err(CommandError::output)?;
+        Ok(Surveyed::default())
+    }
+
+    struct Listed {
+        out: String,
+        stderr: String,
+        exit: Result<Exit, CommandError>,
+    }
+
+    fn listed(line: &str, width: usize, survey: crate::machine::Survey) -> Listed {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::List(args) = &cli.command else {
+            panic!("not a listing: {line}");
+        };
+        let face = Face {
+            output: cli.global.output,
+            width,
+            palette: Palette::Plain,
+        };
+        let machine = Machine {
+            survey,
+            doctor: fail,
+        };
+        let (mut out, mut stderr) = (Vec::new(), Vec::new());
+        let exit = run(args, &face, &machine, &mut out, &mut stderr);
+        Listed {
+            out: String::from_utf8(out).unwrap(),
+            stderr: String::from_utf8(stderr).unwrap(),
+            exit,
+        }
+    }
+
+    fn fits(text: &str, width: usize) {
+        for line in text.lines() {
+            assert!(crate::fit::width(line.as_bytes()) <= width, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_table_fits_80_columns() {
+        let listed = listed("sockpulse list", 80, samples);
+        fits(&listed.out, 80);
+        insta::assert_snapshot!(listed.out);
+        assert_eq!(
+            listed.stderr,
+            "complete: saw 6 sockets in 1 namespace (bpf 4, sock_diag 2) in 3ms\n"
+        );
+        assert_eq!(listed.exit.unwrap(), Exit::Done);
+    }
+
+    #[test]
+    fn a_table_shows_more_in_120_columns() {
+        let listed = listed("sockpulse list", 120, samples);
+        fits(&listed.out, 120);
+        insta::assert_snapshot!(listed.out);
+    }
+
+    #[test]
+    fn a_table_shows_more_still_in_180_columns() {
+        let listed = listed("sockpulse list", 180, samples);
+        fits(&listed.out, 180);
+        insta::assert_snapshot!(listed.out);
+    }
+
+    #[test]
+    fn a_wide_table_is_never_cut() {
+        let listed = listed("sockpulse list --wide", 80, samples);
+        assert!(!listed.out.contains('…'));
+        insta::assert_snapshot!(listed.out);
+    }
+
+    #[test]
+    fn columns_are_those_asked_for() {
+        let listed = listed("sockpulse list --columns pid,silence,place", 80, samples);
+        insta::assert_snapshot!(listed.out);
+    }
+
+    #[test]
+    fn rows_after_the_first_block_keep_the_widths() {
+        let listed = listed("sockpulse list", 80, thousands);
+        assert_eq!(listed.out.lines().count(), 3_001);
+        fits(&listed.out, 80);
+    }
+
+    #[test]
+    fn csv_has_a_header_and_a_line_each() {
+        let listed = listed("sockpulse list -o csv", 80, samples);
+        assert_eq!(listed.out.matches("\r\n").count(), 7);
+        let fields = listed.out.lines().next().unwrap().split(',').count();
+        for line in listed.out.lines() {
+            assert!(!line.chars().any(char::is_control), "{line:?}");
+            // The only comma in a value stands in quotes.
+            let plain = line.replace("\"\\x1b[31mevil,\"\"\\xff\"", "");
+            assert_eq!(plain.split(',').count(), fields, "{line}");
+        }
+        insta::assert_snapshot!(listed.out.replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn json_is_one_document_with_the_coverage() {
+        for survey in [samples, nothing] {
+            let listed = listed("sockpulse list -o json", 80, survey);
+            let document: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+            assert_eq!(document["schema_version"], 1);
+            let connections = document["connections"].as_array().unwrap().len();
+            assert_eq!(document["coverage"]["complete"], true);
+            let seen = document["coverage"]["sockets"]["bpf"].as_u64();
+            assert_eq!(
+                (connections, seen),
+                if seen.is_some() {
+                    (6, Some(4))
+                } else {
+                    (0, None)
+                }
+            );
+            assert_eq!(listed.stderr, "", "programs are told only what is amiss");
+        }
+    }
+
+    #[test]
+    fn json_lines_are_documents_each() {
+        let listed = listed("sockpulse list -o jsonl", 80, samples);
+        assert_eq!(listed.out.lines().count(), 6);
+        for line in listed.out.lines() {
+            let _: serde_json::Value = serde_json::from_str(line).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_partial_reading_says_so_in_every_format() {
+        for format in ["table", "json", "jsonl", "csv"] {
+            let listed = listed(&format!("sockpulse list -o {format}"), 80, partial);
+            assert_eq!(listed.exit.unwrap(), Exit::Partial, "{format}");
+            assert_eq!(
+                listed.stderr,
+                "partial: saw 6 sockets in 1 namespace (bpf 4, sock_diag 2) in 3ms\n\
+                 not seen: owners: CAP_SYS_PTRACE is missing\n\
+                 not seen: set\\x1btings: CAP_SYS_PTRACE is missing\n\
+                 hint: run as root\n"
+            );
+        }
+        let document = listed("sockpulse list -o json", 80, partial).out;
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(document["coverage"]["complete"], false);
+        assert_eq!(document["coverage"]["gaps"][0]["remedy"], "run as root");
+    }
+
+    #[test]
+    fn rows_are_sorted_with_the_valueless_last() {
+        for (sort, order) in [
+            ("silence", ["18.7s", "18.7s", "2h2m", "?", "-", "-"]),
+            ("-silence", ["2h2m", "18.7s", "18.7s", "?", "-", "-"]),
+        ] {
+            let line = format!("sockpulse list --columns silence --sort {sort}");
+            let out = listed(&line, 80, samples).out;
+            let mut shown: Vec<_> = out.lines().skip(1).map(str::trim).collect();
+            // Rows without a value stay in the order in which they were read.
+            shown[3..].sort_unstable_by(|a, b| b.cmp(a));
+            assert_eq!(
+                shown,
+                order.map(|text| text.replace("18.7s", "18s")),
+                "{sort}"
+            );
+        }
+        for format in ["json", "jsonl", "csv"] {
+            let line = format!("sockpulse list -o {format} --sort -silence");
+            let listed = listed(&line, 80, samples);
+            let first = listed.out.find("7321000").unwrap();
+            assert!(first < listed.out.find("18770").unwrap(), "{format}");
+            if format == "json" {
+                let _: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_matches() {
+        let none = listed("sockpulse list", 80, nothing);
+        assert_eq!(none.out.lines().count(), 1, "the heading: {}", none.out);
+        assert_eq!(listed("sockpulse list -o jsonl", 80, nothing).out, "");
+        assert_eq!(
+            listed("sockpulse list -o csv", 80, nothing)
+                .out
+                .lines()
+                .count(),
+            1
+        );
+    }
+
+    /// A pipe whose reader has gone.
+    struct Gone;
+
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_ends_it_with_success() {
+        let machine = Machine {
+            survey: thousands,
+            doctor: fail,
+        };
+        for format in ["table", "json", "jsonl", "csv"] {
+            let words = ["sockpulse", "list", "-o", format].map(Into::into).to_vec();
+            let mut stderr = Vec::new();
+            let status = crate::app::run(words, &machine, &mut Gone, &mut stderr);
+            assert_eq!((status, &stderr[..]), (0, &b""[..]), "{format}");
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) struct SurveyArgs {
 
 /// The selectors. Repeating one means "or", different ones mean "and".
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Selectors (one repeated means or, different ones mean and)")]
+#[command(next_help_heading = "Selectors")]
 pub(crate) struct SelectorArgs {
     /// Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it.
     #[arg(long, value_name = "NAME", value_parser = values::nonempty)]
@@ -48,7 +48,7 @@ pub(crate) struct SelectorArgs {
     /// Process that holds the socket.
     #[arg(
         long, value_name = "N", value_delimiter = ',',
-        value_parser = clap::value_parser!(u32).range(1..)
+        value_parser = values::pid
     )]
     pub(crate) pid: Vec<u32>,
 
@@ -75,7 +75,7 @@ pub(crate) struct SelectorArgs {
     /// Port of either end.
     #[arg(
         long, value_name = "N", value_delimiter = ',',
-        value_parser = clap::value_parser!(u16).range(1..)
+        value_parser = values::port
     )]
     pub(crate) port: Vec<u16>,
 

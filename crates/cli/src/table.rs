@@ -9,8 +9,8 @@ use crate::terminal::{self, Palette};
 
 /// Rows that decide on the widths; later ones are cut to them.
 const MEASURED: usize = 2_000;
-/// A column of words or addresses is not made narrower than this.
-const NARROWEST: usize = 8;
+/// Stages in which columns give way.
+const STAGES: usize = 3;
 /// Between the cells of a row as it is held. Cells are free of control characters.
 const BETWEEN: u8 = 0x1f;
 
@@ -138,19 +138,22 @@ impl Table {
         if total(&widths, 2) <= room {
             return Layout { widths, gap: 2 };
         }
-        while total(&widths, 1) > room {
-            // The widest of the columns that may be cut gives way.
-            let widest = widths
-                .iter_mut()
-                .zip(&self.fields)
-                .filter(|(width, field)| {
-                    field.align != Align::Right && **width > NARROWEST.max(field.title.len())
-                })
-                .map(|(width, _)| width)
-                .max_by_key(|width| **width);
-            match widest {
-                Some(width) => *width -= 1,
-                None => break,
+        for stage in 0..STAGES {
+            while total(&widths, 1) > room {
+                // The widest of the columns that may be cut gives way.
+                let widest = widths
+                    .iter_mut()
+                    .zip(&self.fields)
+                    .filter(|(width, field)| {
+                        least(field)
+                            .is_some_and(|least| **width > least[stage].max(field.title.len()))
+                    })
+                    .map(|(width, _)| width)
+                    .max_by_key(|width| **width);
+                match widest {
+                    Some(width) => *width -= 1,
+                    None => break,
+                }
             }
         }
         Layout { widths, gap: 1 }
@@ -215,6 +218,17 @@ impl Table {
         if at + 1 < self.fields.len() {
             fit::spaces(out, width.saturating_sub(taken));
         }
+    }
+}
+
+/// How narrow a column may get, stage by stage: of our own end the port says most, of the peer's
+/// the address is wanted whole for as long as possible. `None` for what cannot be cut.
+fn least(field: &Field) -> Option<[usize; STAGES]> {
+    match (field.name, field.align) {
+        (_, Align::Right) | ("state" | "exposure" | "keepalive", _) => None,
+        ("local", _) => Some([13, 8, 6]),
+        ("remote", _) => Some([21, 15, 8]),
+        _ => Some([17, 10, 6]),
     }
 }
 

@@ -91,6 +91,20 @@ pub(crate) fn target(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(crate) fn port(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err("a port is a number from 1 to 65535".into()),
+    }
+}
+
+pub(crate) fn pid(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => Err("a process id is a number above 0".into()),
+    }
+}
+
 pub(crate) fn netns(text: &str) -> Result<NetnsChoice, String> {
     match text {
         "" => Err("write all, self, a name under /run/netns or a process id".into()),

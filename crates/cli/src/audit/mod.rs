@@ -1,6 +1,8 @@
 //! `sockpulse audit`: what is wrong, where, how much, and what mends it.
 
 mod data;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

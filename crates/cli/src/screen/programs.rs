@@ -181,7 +181,10 @@ impl Programs {
         lines.extend(self.rows.into_iter().take(shown));
         if shown < all {
             let more = u64::try_from(all - shown).unwrap_or(u64::MAX);
-            let text = format!("and {} more: pipe into less to see them, or use -o csv", grouped(more));
+            let text = format!(
+                "and {} more: pipe into less to see them, or use -o csv",
+                grouped(more)
+            );
             lines.push(painted(
                 self.palette,
                 terminal::DIM,

@@ -1,0 +1,187 @@
+//! The command with a machine that is made up.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+use sockpulse_core::{Coverage, Gap, Source};
+
+use crate::error::{CommandError, ErrorKind, Exit};
+use crate::machine::{Machine, Survey, Visitor};
+use crate::options::{DoctorOptions, NetnsChoice, SurveyOptions, Surveyed};
+use crate::sample;
+
+fn no_doctor(_: &DoctorOptions, _: &mut dyn Write) -> Result<Exit, CommandError> {
+    Err(CommandError::new(ErrorKind::Bug, "not under test"))
+}
+
+fn samples(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    for sample in sample::all() {
+        visit(&sample.row()).map_err(CommandError::output)?;
+    }
+    Ok(Surveyed {
+        namespaces: vec![sample::namespace()],
+        coverage: Coverage {
+            namespaces: 1,
+            sockets: BTreeMap::from([(Source::TaskFile, 4), (Source::SockDiag, 2)]),
+            ..Coverage::default()
+        },
+        elapsed: Duration::from_millis(3),
+    })
+}
+
+fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    let mut surveyed = samples(options, visit)?;
+    surveyed.coverage.gaps.push(Gap {
+        what: "owners".into(),
+        why: "CAP_SYS_PTRACE is missing".into(),
+        remedy: None,
+    });
+    Ok(surveyed)
+}
+
+fn refused(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    let error = "failed to enter the namespace \u{1b}[2J";
+    Err(CommandError::new(ErrorKind::NotPermitted, error).hint("grant CAP_SYS_ADMIN"))
+}
+
+/// Answers only when the options are those of the test below.
+fn checks_options(
+    options: &SurveyOptions,
+    visit: &mut Visitor<'_>,
+) -> Result<Surveyed, CommandError> {
+    let selector = &options.selector;
+    assert_eq!(options.detect_within, Duration::from_secs(300));
+    assert_eq!(
+        selector.silent_for,
+        Some(Duration::from_secs(60)),
+        "the shortest of several"
+    );
+    assert_eq!(selector.ports, [80, 443, 8080]);
+    assert!(selector.programs[0].matches(b"redis-server"));
+    assert_eq!(
+        options.netns,
+        [
+            NetnsChoice::Own,
+            NetnsChoice::All,
+            NetnsChoice::Named("web1".into())
+        ]
+    );
+    assert_eq!(options.accepted_risks, ["CVE-2026-74714"]);
+    assert!(
+        selector.namespaces.is_empty(),
+        "names are resolved by the survey"
+    );
+    samples(options, visit)
+}
+
+fn audited(line: &str, survey: Survey) -> (String, String, u8) {
+    let machine = Machine {
+        survey,
+        doctor: no_doctor,
+    };
+    let words = line.split(' ').map(Into::into).collect();
+    let (mut out, mut stderr) = (Vec::new(), Vec::new());
+    let status = crate::app::run(words, &machine, &mut out, &mut stderr);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(out), text(stderr), status)
+}
+
+#[test]
+fn a_finding_weighs_more_than_a_gap() {
+    for (line, survey, status, told) in [
+        ("sockpulse -o json", samples as Survey, 0, ""),
+        (
+            "sockpulse -o json --fail-on unprotected",
+            samples,
+            1,
+            "failed: 1 unprotected\n",
+        ),
+        (
+            "sockpulse audit -o csv --fail-on slow,unprotected --fail-on unknown",
+            samples,
+            1,
+            "failed: 1 unprotected, 1 slow, 2 unknown\n",
+        ),
+        ("sockpulse --fail-on fragile -o jsonl", samples, 0, ""),
+        (
+            "sockpulse --fail-on fragile -o jsonl",
+            partial,
+            3,
+            "not seen: owners: CAP_SYS",
+        ),
+        (
+            "sockpulse --fail-on slow -o jsonl",
+            partial,
+            1,
+            "failed: 1 slow\n",
+        ),
+        ("sockpulse", partial, 3, "not seen: owners: CAP_SYS"),
+    ] {
+        let (_, stderr, found) = audited(line, survey);
+        assert_eq!(found, status, "{line}: {stderr}");
+        assert!(
+            stderr.contains(told) && stderr.is_empty() == told.is_empty(),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn what_the_options_say_reaches_the_survey() {
+    let (_, stderr, status) = audited(
+        "sockpulse -o json --detect-within 5m --silent-for 1h --silent-for 60 --port 80,443 \
+         --port 8080 --program redis* --netns self --netns all --netns web1 \
+         --accept-kernel-risk cve-2026-74714",
+        checks_options,
+    );
+    assert_eq!((status, &*stderr), (0, ""));
+}
+
+#[test]
+fn a_failure_is_told_with_its_hint() {
+    let (out, stderr, status) = audited("sockpulse --color never", refused);
+    assert_eq!((&*out, status), ("", 4));
+    assert_eq!(
+        stderr,
+        "error: failed to enter the namespace \\u{1b}[2J\nhint: grant CAP_SYS_ADMIN\n"
+    );
+}
+
+#[test]
+fn json_is_one_document() {
+    let (out, _, _) = audited("sockpulse -o json", samples);
+    let mut document: Value = serde_json::from_str(&out).unwrap();
+    document["host"] = "db7".into();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+}
+
+#[test]
+fn lines_and_records_have_a_program_each() {
+    let (lines, _, _) = audited("sockpulse -o jsonl", samples);
+    let programs: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (csv, _, _) = audited("sockpulse -o csv", samples);
+    let mut records = csv.lines();
+    let heading: Vec<&str> = records.next().unwrap().split(',').collect();
+    assert_eq!(records.clone().count(), programs.len());
+    for (record, program) in records.zip(&programs) {
+        let fields: Vec<&str> = record.split(',').collect();
+        assert_eq!(fields.len(), heading.len());
+        for (name, field) in heading.iter().zip(fields) {
+            match &program[*name] {
+                Value::Null => assert_eq!(field, "", "{name}"),
+                Value::Number(number) => assert_eq!(field, number.to_string(), "{name}"),
+                Value::String(text) => assert_eq!(field, text, "{name}"),
+                Value::Object(codes) => {
+                    let codes: Vec<_> = codes.keys().map(String::as_str).collect();
+                    assert_eq!(field, codes.join(" "), "{name}");
+                }
+                other => panic!("{name}: {other}"),
+            }
+        }
+    }
+}
