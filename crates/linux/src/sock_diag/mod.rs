@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::netlink::Netlink;
 use wire::{Be16, Ne32, OldRequest, Request, SockId};
 
+mod connection;
 mod message;
 mod wire;
 
