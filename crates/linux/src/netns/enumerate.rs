@@ -26,9 +26,9 @@ pub struct Enumeration {
 /// Finds the namespaces of all processes and of all bind mounts, and opens each. Hundreds of
 /// processes share a namespace: each costs one stat(2), and only the first of a namespace is opened.
 ///
-/// Looking at another user's process needs `CAP_SYS_PTRACE`. Where it is refused, a process is still
-/// recognised to share a namespace that is open (see [`fingerprint()`]), so that only namespaces that
-/// are really out of reach are gaps.
+/// Looking at another user's process needs `CAP_SYS_PTRACE`. Where it is refused, an inode number that
+/// everybody may look up still tells whether a process shares a namespace that is open, so that only
+/// namespaces that are really out of reach are gaps.
 ///
 /// # Errors
 /// When the own namespace or /proc itself cannot be read.
