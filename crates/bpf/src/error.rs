@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The kernel refuses the caller (`EPERM`, `EACCES`).
+    /// The kernel refuses the caller (`EPERM`).
     #[error("{operation} {object}: not permitted; it needs CAP_BPF and CAP_PERFMON (or root)")]
     NotPermitted {
         /// What was tried.
@@ -59,7 +59,8 @@ pub enum Error {
         /// The running kernel's version.
         kernel: String,
     },
-    /// The program does not fit the kernel: it lacks a function or a field that the program uses.
+    /// The program does not fit the kernel (`EINVAL`, `EACCES` and others): it lacks a function or a
+    /// field that the program uses.
     /// libbpf's log says which (`tracing`, target `libbpf`).
     #[error("load {object}: this kernel does not accept it; it needs Linux 5.12 or later")]
     Rejected {

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Once;
 
 use libbpf_rs::{OpenObject, OpenProgram, PrintLevel};
 
@@ -53,10 +52,7 @@ pub(crate) fn load(name: &'static str, object: &mut OpenObject) -> Result<()> {
 /// To be called before anything else of libbpf: sends its messages to `tracing` and makes sure that
 /// the kernel has type information, without which libbpf's answer would be a riddle.
 pub(crate) fn prepare(name: &'static str) -> Result<()> {
-    static PRINT: Once = Once::new();
-    PRINT.call_once(|| {
-        libbpf_rs::set_print(Some((PrintLevel::Debug, trace)));
-    });
+    libbpf_rs::set_print(Some((verbosity(), trace)));
     let path = Path::new(BTF);
     match path.try_exists() {
         Ok(true) => Ok(()),
@@ -70,6 +66,17 @@ pub(crate) fn prepare(name: &'static str) -> Result<()> {
 /// Turns libbpf-rs's refusal to open an object into ours.
 pub(crate) fn not_opened(name: &'static str) -> impl FnOnce(libbpf_rs::Error) -> Error {
     move |error| Error::of(Operation::Open, name, io::Error::other(error))
+}
+
+/// What nobody listens to is not even put into words: libbpf has a message for each field fitted.
+fn verbosity() -> PrintLevel {
+    if tracing::enabled!(target: "libbpf", tracing::Level::TRACE) {
+        PrintLevel::Debug
+    } else if tracing::enabled!(target: "libbpf", tracing::Level::DEBUG) {
+        PrintLevel::Info
+    } else {
+        PrintLevel::Warn
+    }
 }
 
 /// libbpf warns about every refusal, which the error tells too: nothing of it is news to the user.
