@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use sockpulse_bpf::risk::KernelVersion;
 use sockpulse_bpf::{Error, IterTcp, Reader, Record, RiskAccepted, TaskFile, records};
 use sockpulse_core::{Connection, Cookie, Hz};
 
@@ -20,6 +21,10 @@ pub(crate) fn accepted() -> RiskAccepted {
 /// Runs on a thread in a network namespace of its own with the loopback device up, or says that it
 /// was skipped.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send) {
+    if KernelVersion::running().is_some_and(|kernel| kernel < KernelVersion::new(5, 12, 0)) {
+        eprintln!("SKIPPED: needs Linux 5.12");
+        return;
+    }
     if let Err(error @ Error::NotPermitted { .. }) = TaskFile::load() {
         eprintln!("SKIPPED: needs root (or CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN): {error}");
         return;
