@@ -6,7 +6,7 @@ use std::io;
 use sockpulse_bpf::{Kind, Record};
 use sockpulse_core::{
     Assessment, Connection, Coverage, Exposure, Hz, Namespace, NetnsId, Observed, Process,
-    Selector, SocketTimers, Source, Target, Unseen, assess,
+    Selector, SocketTimers, Source, Target, TcpState, Unseen, assess,
 };
 use sockpulse_linux::cgroup::Places;
 use sockpulse_linux::procfs::{OwnerIndex, Proc};
@@ -280,6 +280,11 @@ impl<'a, 'v> Join<'a, 'v> {
     fn show(&mut self, connection: &Connection) -> io::Result<()> {
         let netns = connection.id.netns;
         if !self.selector.namespaces.is_empty() && !self.selector.namespaces.contains(&netns) {
+            return Ok(());
+        }
+        // No connection, and descriptor tables alone show it: only where it is asked for.
+        let closed = TcpState::Close;
+        if connection.state == closed && !self.selector.states.contains(&closed) {
             return Ok(());
         }
         let namespace = self.namespaces.find(connection, self.proc);
