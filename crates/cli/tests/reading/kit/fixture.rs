@@ -1,0 +1,174 @@
+//! What this test binary does when a test starts it as a process of its own.
+//!
+//! ```text
+//! --fixture hold INDEX COUNT      holds COUNT connections over loopback until its stdin ends
+//! --fixture churn INDEX           connects and closes until its stdin ends, says how often
+//! --fixture connected COMMAND…    runs COMMAND while it holds one connection over loopback
+//! --fixture without-bpf COMMAND…  runs COMMAND where bpf(2) does not exist
+//! ```
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::net::sockopt::set_socket_linger;
+
+use super::netns::Netns;
+use super::socket::Options;
+use super::sys;
+
+const MARK: &str = "--fixture";
+
+/// Keepalive of the one connection of `connected`.
+pub(crate) const CONNECTED: Options = Options::own(61, 11, 5);
+
+/// Runs as fixture if that is what the arguments say.
+pub(crate) fn run_if_asked() -> Option<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (mark, words) = words.split_first()?;
+    if mark != MARK {
+        return None;
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match *words {
+        ["hold", index, count] => hold(index.parse().unwrap(), count.parse().unwrap()),
+        ["churn", index] => churn(index.parse().unwrap()),
+        ["connected", program, ref words @ ..] => return Some(connected(program, words)),
+        ["without-bpf", program, ref words @ ..] => {
+            sys::forbid_bpf();
+            panic!("{}", Command::new(program).args(words).exec());
+        }
+        _ => panic!("no such fixture: {words:?}"),
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+/// The command line of a fixture.
+pub(crate) fn words<'a>(words: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
+    let own = std::env::current_exe().expect("the own program");
+    let own = own.to_str().expect("a path in UTF-8").to_owned();
+    [own.into(), MARK.into()]
+        .into_iter()
+        .chain(words.iter().map(|word| (*word).into()))
+        .collect()
+}
+
+/// A fixture that reports a number and then works until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Running {
+    /// Starts it in the namespace.
+    pub(crate) fn start(netns: &Netns, fixture: &[&str]) -> Self {
+        let words = words(fixture);
+        let mut command = Command::new(words[0].as_ref());
+        command
+            .args(words[1..].iter().map(AsRef::as_ref))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = netns.run(|| command.spawn()).expect("a fixture");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, stdout }
+    }
+
+    /// The next number that it reports.
+    pub(crate) fn report(&mut self) -> u64 {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a report");
+        line.trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("a number, not {line:?}"))
+    }
+
+    /// Ends it and returns its last report.
+    pub(crate) fn finish(mut self) -> u64 {
+        drop(self.child.stdin.take());
+        self.report()
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn hold(index: u32, count: u32) {
+    let listener = TcpListener::bind(SocketAddrV4::new(address(index), 5000)).unwrap();
+    let server = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let client = TcpStream::connect(server).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        for end in [&client, &accepted] {
+            // Closed by a RST: no TIME-WAIT is left behind.
+            set_socket_linger(end, Some(Duration::ZERO)).unwrap();
+        }
+        held.push((client, accepted));
+    }
+    report(count.into());
+    wait_for_end();
+}
+
+fn churn(index: u32) {
+    let listener = TcpListener::bind(SocketAddrV4::new(address(index), 5001)).unwrap();
+    let server = listener.local_addr().unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            wait_for_end();
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut count = 0_u64;
+        while !done.load(Ordering::Relaxed) {
+            let client = TcpStream::connect(server).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            // Half of them leave a TIME-WAIT behind, until there are too many.
+            if count % 2 == 0 || count > 20_000 {
+                set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+            }
+            drop(client);
+            drop(accepted);
+            count += 1;
+            if count == 1 {
+                report(count);
+            }
+        }
+        report(count);
+    });
+}
+
+fn connected(program: &str, words: &[&str]) -> ExitCode {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    CONNECTED.apply(&client);
+    let (_accepted, _) = listener.accept().unwrap();
+    let status = Command::new(program).args(words).status().unwrap();
+    ExitCode::from(u8::try_from(status.code().unwrap()).unwrap())
+}
+
+/// `127.1.0.1` and on: every address has its own ports.
+fn address(index: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 1).to_bits() + index)
+}
+
+fn report(number: u64) {
+    println!("{number}");
+    std::io::stdout().flush().unwrap();
+}
+
+fn wait_for_end() {
+    let _ = std::io::stdin().read(&mut [0]);
+}

@@ -1,0 +1,58 @@
+//! Real sockets in namespaces of their own, read by the built binary: by every source, and held
+//! against getsockopt(2) in the owning process, ss, and Redis.
+//!
+//! The tests run from a `main` of our own, since this binary is also what they start when they need
+//! a process that does something: see [`kit::fixture`].
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod churn;
+mod kinds;
+mod kit;
+mod namespaces;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test; it fails by panicking.
+type Test = fn();
+
+macro_rules! tests {
+    ($($module:ident::$name:ident),* $(,)?) => {
+        [$((stringify!($name), $module::$name as Test)),*]
+    };
+}
+
+fn main() -> ExitCode {
+    if let Some(code) = kit::fixture::run_if_asked() {
+        return code;
+    }
+    let trials = tests![
+        kit::lines_of_ss_are_understood,
+        kinds::root_every_kind_is_read_rightly_by_every_source,
+        kinds::root_every_source_agrees_with_ss,
+        kinds::root_sources_agree_with_each_other,
+        kinds::root_sequence_numbers_are_those_of_the_other_end,
+        namespaces::root_unnamed_and_named_namespaces_are_in_one_list,
+        namespaces::root_namespaces_are_chosen_by_name_process_and_self,
+        namespaces::root_sockets_of_a_namespace_without_processes_are_seen,
+        namespaces::root_a_namespace_may_vanish_during_the_read,
+        churn::root_stable_sockets_are_listed_once_amid_churn,
+        churn::root_memory_does_not_grow_with_sockets,
+        churn::root_a_reader_that_has_enough_is_no_error,
+        churn::root_every_source_shows_each_of_thousands_once,
+    ]
+    .into_iter()
+    .map(|(name, test)| {
+        Trial::test(name, move || {
+            // A test that lacks root has said so.
+            if !name.starts_with("root_") || kit::is_root(name) {
+                test();
+            }
+            Ok(())
+        })
+    })
+    .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
