@@ -38,8 +38,13 @@ impl Hz {
     /// The number of jiffies in a duration, rounded up as the kernel does for timeouts.
     #[must_use]
     pub fn jiffies(self, duration: Duration) -> u64 {
-        let nanos = duration.as_nanos().saturating_mul(u128::from(self.0));
-        u64::try_from(nanos.div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
+        // Seconds and their fraction apart: 128-bit division would be what a judgement costs most.
+        let hz = u64::from(self.0);
+        let fraction = u64::from(duration.subsec_nanos()) * hz;
+        duration
+            .as_secs()
+            .saturating_mul(hz)
+            .saturating_add(fraction.div_ceil(1_000_000_000))
     }
 
     /// The most that a timer of this length may be late: one bucket of its level, and a jiffy for
