@@ -1,8 +1,9 @@
 //! Sockets of every kind, read by both iterators and compared with what their owner is told.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::time::Instant;
 
 use crate::common::*;
 use sockpulse_bpf::{Kind, Record};
@@ -10,8 +11,13 @@ use sockpulse_core::{
     Comm, Connection, Family, Observed, Setting, Source, TcpState, Timer, TimerKind, Unseen,
 };
 
-/// Every field that the owner can ask for.
-fn compare(record: &Record, socket: &impl AsRawFd, ends: (SocketAddr, Option<SocketAddr>)) {
+/// Every field that the owner can ask for; the record was read after `since`.
+fn compare(
+    record: &Record,
+    since: Instant,
+    socket: &impl AsRawFd,
+    ends: (SocketAddr, Option<SocketAddr>),
+) {
     let connection = connection(record);
     let tcp = |option| u32::try_from(get::<i32>(socket, libc::IPPROTO_TCP, option)).unwrap();
     assert_eq!(connection.id.cookie, cookie(socket));
@@ -51,8 +57,8 @@ fn compare(record: &Record, socket: &impl AsRawFd, ends: (SocketAddr, Option<Soc
         return;
     }
     let silence = info.tcpi_last_data_recv.min(info.tcpi_last_ack_recv);
-    assert_near(connection.silence_ms, silence);
-    assert_near(connection.sent_ms, info.tcpi_last_data_sent);
+    assert_near(connection.silence_ms, silence, since);
+    assert_near(connection.sent_ms, info.tcpi_last_data_sent, since);
     assert_eq!(connection.unanswered_probes, Some(info.tcpi_probes));
     assert_eq!(connection.retransmits, Some(info.tcpi_retransmits));
     assert_eq!(connection.backoff, Some(info.tcpi_backoff));
@@ -75,20 +81,33 @@ fn in_force(setting: Setting<u32>, default: u32) -> u32 {
     }
 }
 
-/// The owner was asked a moment later.
-fn assert_near(ms: Option<u64>, later: u32) {
+/// The owner was asked later, but not by more than has passed since.
+fn assert_near(ms: Option<u64>, later: u32, since: Instant) {
     let (ms, later) = (ms.unwrap(), u64::from(later));
+    let passed = u64::try_from(since.elapsed().as_millis()).unwrap();
+    // Both are cut to jiffies.
     assert!(
-        ms <= later + 8 && later <= ms + 2000,
-        "{ms} ms, then {later} ms"
+        ms <= later + 10 && later <= ms + passed + 20,
+        "{ms} ms, then {later} ms, {passed} ms passed"
     );
 }
 
-/// As both iterators show the sockets.
-fn by_both() -> [(Source, Vec<Record>); 2] {
+/// What one iterator shows, and a moment before it was asked.
+struct Reading {
+    source: Source,
+    since: Instant,
+    records: Vec<Record>,
+}
+
+fn by_both() -> [Reading; 2] {
+    let read = |source, records: fn() -> Vec<Record>| Reading {
+        source,
+        since: Instant::now(),
+        records: records(),
+    };
     [
-        (Source::TaskFile, by_task_file()),
-        (Source::IterTcp, by_iter_tcp()),
+        read(Source::TaskFile, by_task_file),
+        read(Source::IterTcp, by_iter_tcp),
     ]
 }
 
@@ -119,7 +138,13 @@ fn root_settings_are_those_that_getsockopt_tells() {
         set(&only_values.client, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 0);
         let v6 = pair("[::1]:0", "[::1]");
         let mapped = pair("[::]:0", "127.0.0.1");
-        for (source, records) in by_both() {
+        let armed = Instant::now();
+        for Reading {
+            source,
+            since,
+            records,
+        } in by_both()
+        {
             for pair in [
                 &untouched,
                 &own,
@@ -134,18 +159,23 @@ fn root_settings_are_those_that_getsockopt_tells() {
                     assert_eq!(record.kind(), Some(Kind::Tcp));
                     assert_eq!(connection(&record).source, source);
                     let ends = (end.local_addr().unwrap(), end.peer_addr().ok());
-                    compare(&record, end, ends);
+                    compare(&record, since, end, ends);
                 }
                 let record = find(&records, &pair.listener);
                 let local = pair.listener.local_addr().unwrap();
-                compare(&record, &pair.listener, (local, None));
+                compare(&record, since, &pair.listener, (local, None));
             }
             let own = connection(&find(&records, &own.client));
             let settings = own.settings.known().unwrap();
             assert_eq!(settings.idle, Setting::Socket(33));
             let timer = own.timers.keepalive.known().flatten().unwrap();
             assert_eq!(timer.kind, TimerKind::Keepalive);
-            assert!((30_000..=33_300).contains(&timer.expires_ms), "{timer:?}");
+            let passed = u64::try_from(armed.elapsed().as_millis()).unwrap();
+            let left = (32_900 - passed.min(32_000))..=33_020;
+            assert!(
+                left.contains(&timer.expires_ms),
+                "{timer:?} after {passed} ms"
+            );
             let untouched = connection(&find(&records, &untouched.client));
             assert_eq!(untouched.settings.known().unwrap().idle, Setting::Namespace);
             assert_eq!(untouched.timers.keepalive, Observed::Known(None));
@@ -160,7 +190,7 @@ fn root_both_iterators_agree() {
     in_namespace(|| {
         let pairs = ["127.0.0.1", "[::1]"].map(|ip| pair(&format!("{ip}:0"), ip));
         keepalive(&pairs[0].client, 40, 8, 3);
-        let [(_, of_tasks), (_, of_tcp)] = by_both();
+        let [of_tasks, of_tcp] = by_both().map(|reading| reading.records);
         assert_eq!((of_tasks.len(), of_tcp.len()), (6, 6));
         for record in &of_tasks {
             let other = of_tcp.iter().find(|r| r.cookie() == record.cookie());
@@ -208,7 +238,7 @@ fn root_half_closed_connections_keep_their_state() {
         let client_state =
             || get::<libc::tcp_info>(&pair.client, libc::IPPROTO_TCP, libc::TCP_INFO).tcpi_state;
         wait_for("FIN-WAIT-2", || (client_state() == 5).then_some(()));
-        for (_, records) in by_both() {
+        for Reading { records, .. } in by_both() {
             let client = connection(&find(&records, &pair.client));
             let server = connection(&find(&records, &pair.server));
             assert_eq!(client.state, TcpState::FinWait2);
@@ -230,7 +260,7 @@ fn root_unread_and_unacknowledged_bytes_are_counted_and_the_timers_told_apart() 
         while pair.client.write(&chunk).is_ok() {}
         // The window is closed when the persist timer runs (ICSK_TIME_PROBE0).
         wait_for("the persist timer", || {
-            let [(_, of_tasks), (_, of_tcp)] = by_both();
+            let [of_tasks, of_tcp] = by_both().map(|reading| reading.records);
             let seen = [of_tasks, of_tcp].map(|r| connection(&find(&r, &pair.client)));
             seen.iter()
                 .all(|c| {
@@ -241,7 +271,7 @@ fn root_unread_and_unacknowledged_bytes_are_counted_and_the_timers_told_apart() 
                 })
                 .then_some(())
         });
-        for (_, records) in by_both() {
+        for Reading { records, .. } in by_both() {
             let client = connection(&find(&records, &pair.client));
             assert!(client.unacked_bytes.unwrap() > 0);
             let timer = client.timers.keepalive.known().flatten().unwrap();
@@ -256,24 +286,50 @@ fn root_unread_and_unacknowledged_bytes_are_counted_and_the_timers_told_apart() 
 }
 
 #[test]
+fn root_the_age_of_what_was_sent_is_told_from_that_of_what_was_heard() {
+    in_namespace(|| {
+        let mut pair = pair("127.0.0.1:0", "127.0.0.1");
+        pair.client.write_all(b"question").unwrap();
+        let info = || get::<libc::tcp_info>(&pair.client, libc::IPPROTO_TCP, libc::TCP_INFO);
+        wait_for("some silence", || {
+            (info().tcpi_last_data_sent > 500 && info().tcpi_last_ack_recv > 500).then_some(())
+        });
+        pair.server.write_all(b"answer").unwrap();
+        for Reading { since, records, .. } in by_both() {
+            let client = connection(&find(&records, &pair.client));
+            assert!(client.sent_ms.unwrap() > 500);
+            assert!(client.silence_ms.unwrap() + 400 < client.sent_ms.unwrap());
+            assert_near(client.silence_ms, info().tcpi_last_data_recv, since);
+            // The acknowledgement of its answer is the last that the server heard.
+            let server = connection(&find(&records, &pair.server));
+            assert_near(server.silence_ms, info().tcpi_last_data_recv, since);
+        }
+    });
+}
+
+#[test]
 fn root_syn_sent_has_neither_silence_nor_peer_numbers() {
     in_namespace(|| {
         // A full accept queue answers no more SYNs.
         let listener = socket(libc::AF_INET, libc::SOCK_STREAM, 0);
         let at = bind_and_listen(&listener, 0);
-        let first = TcpStream::connect(at).unwrap();
-        let mut waiting = vec![first];
+        let mut waiting = Vec::new();
         let stuck = wait_for("a connection that gets no answer", || {
             let socket = socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0);
             connect(&socket, at);
-            let stream = TcpStream::from(socket);
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            match stream.peer_addr() {
-                Ok(_) => {
-                    waiting.push(stream);
-                    None
+            let answered = wait_for("an answer, or a second SYN", || {
+                let info: libc::tcp_info = get(&socket, libc::IPPROTO_TCP, libc::TCP_INFO);
+                match (info.tcpi_state, info.tcpi_retransmits) {
+                    (1, _) => Some(true),
+                    (_, 0) => None,
+                    _ => Some(false),
                 }
-                Err(_) => Some(stream),
+            });
+            if answered {
+                waiting.push(socket);
+                None
+            } else {
+                Some(socket)
             }
         });
         let record = find(&by_task_file(), &stuck);
@@ -283,5 +339,6 @@ fn root_syn_sent_has_neither_silence_nor_peer_numbers() {
         let timer = connection.timers.retransmission.known().flatten().unwrap();
         assert_eq!(timer.kind, TimerKind::Retransmission);
         assert_eq!(connection.in_flight, Some(true));
+        assert!(connection.retransmits.unwrap() > 0);
     });
 }
