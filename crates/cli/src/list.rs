@@ -145,6 +145,15 @@ mod tests {
     }
 
     fn listed(line: &str, width: usize, survey: crate::machine::Survey) -> Listed {
+        painted(line, width, survey, Palette::Plain)
+    }
+
+    fn painted(
+        line: &str,
+        width: usize,
+        survey: crate::machine::Survey,
+        palette: Palette,
+    ) -> Listed {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::List(args) = &cli.command else {
             panic!("not a listing: {line}");
@@ -152,7 +161,7 @@ mod tests {
         let face = Face {
             output: cli.global.output,
             width,
-            palette: Palette::Plain,
+            palette,
         };
         let machine = Machine {
             survey,
@@ -204,6 +213,20 @@ mod tests {
         let listed = listed("sockpulse list --wide", 80, samples);
         assert!(!listed.out.contains('…'));
         insta::assert_snapshot!(listed.out);
+    }
+
+    #[test]
+    fn colours_change_nothing_else() {
+        for line in [
+            "sockpulse list",
+            "sockpulse list --wide",
+            "sockpulse list -o csv",
+        ] {
+            let plain = listed(line, 80, samples).out;
+            let colored = painted(line, 80, samples, Palette::Ansi).out;
+            assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+            assert_eq!(colored == plain, line.ends_with("csv"), "{line}");
+        }
     }
 
     #[test]

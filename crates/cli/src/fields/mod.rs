@@ -3,11 +3,13 @@
 
 mod of;
 mod reference;
+mod shown;
 mod value;
 
 pub(crate) use reference::reference;
+pub(crate) use shown::{Part, Shown};
 
-pub(crate) use of::{Part, Shown, next_probe, next_timer, unknown_settings};
+pub(crate) use of::{next_probe, next_timer, unknown_settings};
 pub(crate) use value::{Direction, Key, Value};
 
 use crate::row::Row;

@@ -51,12 +51,19 @@ fn drawn(
         elapsed: Duration::from_millis(31),
         place: &place,
     };
-    let mut out = Vec::new();
-    draw(&mut out, &audited, size, Palette::Plain);
-    let text = String::from_utf8(out).unwrap();
+    let [text, colored] = [Palette::Plain, Palette::Ansi].map(|palette| {
+        let mut out = Vec::new();
+        draw(&mut out, &audited, size, palette);
+        String::from_utf8(out).unwrap()
+    });
+    let stripped = anstream::adapter::strip_str(&colored).to_string();
+    assert!(
+        stripped == text && colored != text,
+        "colours change nothing else"
+    );
     for line in text.lines() {
         assert!(fit::width(line.as_bytes()) <= size.width, "{line}");
-        assert_eq!(line.trim_end(), line.trim_end_matches('\t'), "{line:?}");
+        assert!(!line.ends_with(' '), "{line:?}");
     }
     if let Some(height) = size.height {
         assert!(
