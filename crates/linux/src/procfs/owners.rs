@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -157,8 +158,12 @@ impl Proc {
         let mut buffer = vec![MaybeUninit::uninit(); 32 * 1024];
         while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
             let before = index.holders.len();
-            let read = descriptors(root, pid, &mut buffer, |inode, fd| {
-                index.holders.push(Holder { inode, pid, fd });
+            let read = descriptors(root, pid, &mut buffer, |fd, target| {
+                let inode = socket_inode(target);
+                index
+                    .holders
+                    .extend(inode.map(|inode| Holder { inode, pid, fd }));
+                ControlFlow::Continue(())
             });
             if read.is_err_and(|errno| !is_gone(errno)) {
                 index.unreadable += 1;
@@ -173,11 +178,16 @@ impl Proc {
 }
 
 impl Proc {
-    /// Whether the descriptors of a process may be looked at.
+    /// Whether the descriptors of a process may be looked at: reads one of them, if there is any.
     pub(crate) fn try_descriptors(&self, pid: u32) -> rustix::io::Result<()> {
         let mut buffer = vec![MaybeUninit::uninit(); 1024];
         let root = open_directory(rustix::fs::CWD, self.root())?;
-        descriptors(root.as_fd(), pid, &mut buffer, |_, _| ())
+        descriptors(
+            root.as_fd(),
+            pid,
+            &mut buffer,
+            |_, _| ControlFlow::Break(()),
+        )
     }
 }
 
@@ -188,12 +198,12 @@ fn lacks_rights() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| !sets.effective.contains(wanted))
 }
 
-/// Calls `found` with inode and number of every descriptor that is a socket.
+/// Calls `found` with number and target of every descriptor, until told to stop.
 fn descriptors(
     proc: BorrowedFd<'_>,
     pid: u32,
     buffer: &mut [MaybeUninit<u8>],
-    mut found: impl FnMut(u64, u32),
+    mut found: impl FnMut(u32, &[u8]) -> ControlFlow<()>,
 ) -> rustix::io::Result<()> {
     let dir = open_directory(proc, format!("{pid}/fd"))?;
     let mut entries = RawDir::new(&dir, buffer);
@@ -202,16 +212,13 @@ fn descriptors(
         let Some(fd) = number(entry.file_name()) else {
             continue;
         };
+        // Longer than any socket's; what is cut is no socket.
         let mut target = [MaybeUninit::uninit(); 64];
         match rustix::fs::readlinkat_raw(&dir, entry.file_name(), &mut target[..]) {
-            Ok((target, _)) => {
-                if let Some(inode) = socket_inode(target) {
-                    found(inode, fd);
-                }
-            }
-            Err(errno) if is_gone(errno) => {}
+            Ok((target, _)) if found(fd, target).is_break() => break,
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => return Err(errno),
-            Err(_) => {}
+            // A descriptor that was closed meanwhile is nothing.
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())

@@ -11,3 +11,4 @@ mod processes;
 mod recorded;
 mod scene;
 mod sock_diag;
+mod support;
