@@ -198,9 +198,6 @@ impl NoDaemons {
             return Ok(Self { policy: None });
         }
         println!("daemons: none is started now ({policy} says so until the packages are in);");
-        println!(
-            "         to keep redis-server off after a reboot: systemctl disable redis-server"
-        );
         let held = Self {
             policy: Some(policy),
         };
