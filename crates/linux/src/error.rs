@@ -173,12 +173,24 @@ pub(crate) fn words(errno: Errno) -> String {
     }
 }
 
+/// A number with its noun: `1 process`, `2 processes`.
+pub(crate) fn counted(number: usize, one: &str, more: &str) -> String {
+    let noun = if number == 1 { one } else { more };
+    format!("{number} {noun}")
+}
+
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nouns_follow_their_number() {
+        assert_eq!(counted(1, "process", "processes"), "1 process");
+        assert_eq!(counted(0, "process", "processes"), "0 processes");
+    }
 
     #[test]
     fn messages_read_after_failed_to() {

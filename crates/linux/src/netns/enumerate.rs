@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sockpulse_core::{Gap, NetnsId, Place};
 
 use super::{Bind, NAMED, Netns, id_of, open, open_own};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, counted};
 use crate::procfs::{Proc, is_gone};
 
 /// The network namespaces of a machine, as far as they could be seen.
@@ -169,7 +169,7 @@ impl Search<'_> {
             .chain(fingerprint_of(self.proc, "thread-self"))
             .collect();
         let mut unseen = BTreeSet::new();
-        let mut processes = 0_u32;
+        let mut processes = 0;
         for &pid in &self.denied {
             match fingerprint_of(self.proc, &pid.to_string()) {
                 Some(print) if known.contains(&print) => continue,
@@ -185,9 +185,13 @@ impl Search<'_> {
         if processes == 0 {
             return;
         }
+        let processes = counted(processes, "process", "processes");
         let what = match unseen.len() {
-            0 => format!("the network namespaces of {processes} processes"),
-            n => format!("{n} network namespaces, of {processes} processes"),
+            0 => format!("the network namespaces of {processes}"),
+            n => {
+                let namespaces = counted(n, "network namespace", "network namespaces");
+                format!("{namespaces}, of {processes}")
+            }
         };
         self.gaps.push(Gap {
             what,

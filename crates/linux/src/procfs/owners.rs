@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use sockpulse_core::{Comm, Gap, Process};
 
 use super::{Proc, is_gone, open_directory};
-use crate::error::Result;
+use crate::error::{Result, counted};
 
 /// Whose descriptors to look through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct OwnerIndex {
     holders: Vec<Holder>,
     /// Sorted by pid.
     processes: Vec<(u32, Comm)>,
-    unreadable: u32,
+    unreadable: usize,
     hidden: bool,
 }
 
@@ -84,7 +84,7 @@ impl OwnerIndex {
 
     /// How many processes did not let their descriptors be read.
     #[must_use]
-    pub fn unreadable(&self) -> u32 {
+    pub fn unreadable(&self) -> usize {
         self.unreadable
     }
 
@@ -94,7 +94,10 @@ impl OwnerIndex {
         let mut gaps = Vec::new();
         if self.unreadable > 0 {
             gaps.push(Gap {
-                what: format!("the descriptors of {} processes", self.unreadable),
+                what: format!(
+                    "the descriptors of {}",
+                    counted(self.unreadable, "process", "processes")
+                ),
                 why: "not permitted to look into them".into(),
                 remedy: lacks_rights()
                     .then(|| "run with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or as root".into()),

@@ -1,6 +1,7 @@
 //! Finding, entering and reading network namespaces.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 
 use sockpulse_core::NetnsDefaults;
@@ -211,6 +212,31 @@ fn root_names_may_hold_anything() {
         sh(&format!("ip netns add '{name}'"));
         let found = enumerate(&Proc::default()).unwrap();
         assert!(found.namespaces.iter().any(|netns| netns.name == name));
+    });
+}
+
+#[test]
+fn root_too_few_descriptors_are_a_gap() {
+    isolated("netns::root_too_few_descriptors_are_a_gap", || {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let containers: Vec<_> = (0..4).map(|_| Container::start(1006)).collect();
+        // The limit is on the number: all below must be in use.
+        let in_use: Vec<_> = std::iter::repeat_with(|| std::fs::File::open("/dev/null").unwrap())
+            .take_while(|file| file.as_raw_fd() < 64)
+            .collect();
+        let before = getrlimit(Resource::Nofile);
+        let mut few = before;
+        few.current = Some(64 + 4);
+        setrlimit(Resource::Nofile, few).unwrap();
+        let found = enumerate(&Proc::default());
+        setrlimit(Resource::Nofile, before).unwrap();
+        drop(in_use);
+        let found = found.unwrap();
+        assert!(found.namespaces.len() < containers.len());
+        let remedies = found.gaps.iter().filter_map(|gap| gap.remedy.as_ref());
+        assert!(remedies.clone().any(|remedy| remedy.contains("ulimit")));
+        // All refused namespaces are one gap, and so is the table of mounts.
+        assert!(found.gaps.len() <= 2, "{:?}", found.gaps);
     });
 }
 
