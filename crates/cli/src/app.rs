@@ -1,7 +1,6 @@
 //! From the words of the command line to an exit status.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
-use crate::{audit, explain, generate, list};
+use crate::{audit, explain, generate, list, stdout};
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +34,11 @@ pub fn command() -> clap::Command {
 #[must_use]
 pub fn main() -> ExitCode {
     tell_panics();
-    // Standard output of the library is cut into lines; a listing is written in large pieces.
-    let mut out: File = match rustix::stdio::stdout().try_clone_to_owned() {
-        Ok(stdout) => stdout.into(),
+    let mut out = match stdout::open() {
+        Ok(out) => out,
         Err(error) => {
-            let error = CommandError::output(error);
+            let error =
+                CommandError::output(error).hint("open standard output: > FILE, or > /dev/null");
             tell(&error, anstream::ColorChoice::Auto, &mut io::stderr());
             return error.status().into();
         }

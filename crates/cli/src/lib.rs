@@ -23,6 +23,7 @@ pub mod row;
 mod sample;
 mod screen;
 mod selectors;
+mod stdout;
 pub mod survey;
 mod table;
 mod terminal;
