@@ -34,6 +34,11 @@ impl From<sockpulse_linux::Error> for CommandError {
                 ErrorKind::NotPermitted,
                 Some("run as root, or grant CAP_SYS_ADMIN and CAP_SYS_PTRACE"),
             ),
+            // Nothing but a missing mount makes its own entries vanish.
+            Linux::System { object, .. } if error.is_gone() && object.starts_with("/proc") => (
+                ErrorKind::Incomplete,
+                Some("mount it: mount -t proc proc /proc"),
+            ),
             _ => (ErrorKind::Incomplete, None),
         };
         let failure = Self::new(kind, Failed(error));

@@ -149,6 +149,13 @@ impl<'a, 'v> Join<'a, 'v> {
             }
             self.show(&subflow)?;
         }
+        // Which processes were not looked into matters only where one of them may hold a socket.
+        let unknown = &self.coverage.unknown_owners;
+        if unknown.contains_key(&Unseen::NotPermitted)
+            && let Filler::Borrow(owners, _) | Filler::OwnersOnly(owners) = &self.filler
+        {
+            self.coverage.gaps.extend(owners.gaps());
+        }
         Ok((self.namespaces.known, self.coverage))
     }
 

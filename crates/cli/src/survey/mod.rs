@@ -40,6 +40,7 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
     let mut start = Start::default();
     let sources = sources::choose(options, &mut start)?;
     let handles = open_namespaces(options, &proc, &mut start)?;
+    exist(&options.selector.pids, &proc)?;
     let mut selector = options.selector.clone();
     if !asks_for_all(options) {
         selector.namespaces = handles.iter().map(|handle| handle.id).collect();
@@ -78,6 +79,18 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
 struct Start {
     gaps: Vec<Gap>,
     notes: Vec<String>,
+}
+
+/// A process that was named must exist: a mistyped number is no empty answer.
+fn exist(pids: &[u32], proc: &Proc) -> Result<(), CommandError> {
+    for &pid in pids {
+        match proc.comm(pid) {
+            Err(error) if error.is_gone() => Err(sockpulse_linux::Error::NoSuchProcess { pid })?,
+            // One that may not be looked at exists.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn asks_for_all(options: &SurveyOptions) -> bool {
