@@ -7,6 +7,7 @@ pub(crate) mod deadline;
 pub(crate) mod fixture;
 pub(crate) mod listing;
 pub(crate) mod netns;
+pub(crate) mod openly;
 pub(crate) mod pair;
 pub(crate) mod socket;
 pub(crate) mod ss;

@@ -10,6 +10,8 @@ mod churn;
 mod kinds;
 mod kit;
 mod namespaces;
+mod refusals;
+mod rights;
 
 use std::process::ExitCode;
 
@@ -42,6 +44,18 @@ fn main() -> ExitCode {
         churn::root_memory_does_not_grow_with_sockets,
         churn::root_a_reader_that_has_enough_is_no_error,
         churn::root_every_source_shows_each_of_thousands_once,
+        rights::root_a_user_without_rights_sees_the_own_connections,
+        rights::root_a_user_without_rights_gets_an_audit,
+        rights::root_a_source_that_is_not_permitted_names_the_capability,
+        rights::root_in_a_user_namespace_the_own_connections_are_seen,
+        refusals::values_that_mean_nothing_are_refused,
+        refusals::root_the_faulty_iterator_is_refused_by_name,
+        refusals::a_broken_pipe_is_success,
+        refusals::output_that_cannot_be_written_is_an_error,
+        refusals::root_hidepid_is_said,
+        refusals::root_without_proc_nothing_is_read,
+        refusals::root_without_bpf_the_next_source_serves,
+        refusals::root_bpf_that_is_not_there_is_said,
     ]
     .into_iter()
     .map(|(name, test)| {

@@ -47,13 +47,15 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 }
 
 /// The command line of a fixture.
-pub(crate) fn words<'a>(words: &[&'a str]) -> Vec<std::borrow::Cow<'a, str>> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     let own = std::env::current_exe().expect("the own program");
-    let own = own.to_str().expect("a path in UTF-8").to_owned();
-    [own.into(), MARK.into()]
-        .into_iter()
-        .chain(words.iter().map(|word| (*word).into()))
-        .collect()
+    words_of(own.to_str().expect("a path in UTF-8"), words)
+}
+
+/// The same with a copy of this binary.
+pub(crate) fn words_of(program: &str, words: &[&str]) -> Vec<String> {
+    let words = [program, MARK].into_iter().chain(words.iter().copied());
+    words.map(str::to_owned).collect()
 }
 
 /// A fixture that reports a number and then works until this is dropped.
@@ -67,9 +69,9 @@ impl Running {
     /// Starts it in the namespace.
     pub(crate) fn start(netns: &Netns, fixture: &[&str]) -> Self {
         let words = words(fixture);
-        let mut command = Command::new(words[0].as_ref());
+        let mut command = Command::new(&words[0]);
         command
-            .args(words[1..].iter().map(AsRef::as_ref))
+            .args(&words[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = netns.run(|| command.spawn()).expect("a fixture");
@@ -136,7 +138,7 @@ fn churn(index: u32) {
             let client = TcpStream::connect(server).unwrap();
             let (accepted, _) = listener.accept().unwrap();
             // Half of them leave a TIME-WAIT behind, until there are too many.
-            if count % 2 == 0 || count > 20_000 {
+            if count.is_multiple_of(2) || count > 20_000 {
                 set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
             }
             drop(client);

@@ -93,6 +93,10 @@ pub(crate) fn run_to(command: &mut Command, stdout: Stdio) -> Ran {
         .stdout(stdout)
         .stderr(stderr.try_clone().unwrap())
         .env("NO_COLOR", "1");
+    #[expect(
+        clippy::zombie_processes,
+        reason = "wait4 reaps it and tells its memory"
+    )]
     let child = command
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
