@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::connection::{Connection, Observed, TimerKind, Unseen};
-use crate::detection::{Backoff, Detection, Noticed};
+use crate::detection::{Backoff, Detection, Noticed, Remembered};
 use crate::finding::{Code, CodeSet};
 use crate::namespace::Namespace;
 use crate::paths;
@@ -104,6 +104,17 @@ pub fn assess(
     namespace: Option<&Namespace>,
     target: &Target,
 ) -> Assessment {
+    assess_many(connection, namespace, target, &mut Remembered::default())
+}
+
+/// The same for one of many connections: detections that were reckoned before are remembered.
+#[must_use]
+pub fn assess_many(
+    connection: &Connection,
+    namespace: Option<&Namespace>,
+    target: &Target,
+    remembered: &mut Remembered,
+) -> Assessment {
     let defaults = namespace.and_then(|namespace| namespace.defaults.as_ref());
     let effective = match (connection.settings, defaults) {
         (Observed::Unknown(why), _) => Observed::Unknown(why),
@@ -128,7 +139,7 @@ pub fn assess(
                 retries2: defaults.retries2,
             })
         });
-        assessment.detection = Some(Detection::of(effective, backoff.as_ref(), target.hz));
+        assessment.detection = Some(remembered.of(effective, backoff.as_ref(), target.hz));
     }
     let keepalive = connection.settings.known().map(|timers| timers.keepalive);
     let exposure = exposure(connection, namespace, target, keepalive, &assessment);

@@ -86,6 +86,37 @@ impl Detection {
     }
 }
 
+/// The last few detections and what each was made from. Connections of a machine have few settings
+/// among them, and the formulas are what judging a connection costs most.
+#[derive(Debug, Clone, Default)]
+pub struct Remembered {
+    kept: [Option<(Inputs, Detection)>; 4],
+    oldest: usize,
+}
+
+type Inputs = (EffectiveTimers, Option<Backoff>, Option<Hz>);
+
+impl Remembered {
+    /// The same as [`Detection::of`].
+    #[must_use]
+    pub fn of(
+        &mut self,
+        timers: &EffectiveTimers,
+        backoff: Option<&Backoff>,
+        hz: Option<Hz>,
+    ) -> Detection {
+        let inputs = (*timers, backoff.copied(), hz);
+        let known = self.kept.iter().flatten().find(|(kept, _)| *kept == inputs);
+        if let Some((_, detection)) = known {
+            return *detection;
+        }
+        let detection = Detection::of(timers, backoff, hz);
+        self.kept[self.oldest] = Some((inputs, detection));
+        self.oldest = (self.oldest + 1) % self.kept.len();
+        detection
+    }
+}
+
 /// Keepalive: the timer ticks after `idle` of silence and then every `interval`.
 ///
 /// Without a user timeout the connection is given up at the tick at which `probes` are unanswered.
@@ -367,6 +398,19 @@ mod tests {
         };
         let measured = Duration::from_millis(4_300);
         assert!(earliest <= measured && measured <= latest + Duration::from_millis(60));
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_reckoned() {
+        let mut remembered = Remembered::default();
+        for n in 0..200u32 {
+            let timers = timers(60 + n % 3, 10, 6, u64::from(n % 2) * 5_000);
+            let backoff = (n % 7 != 0).then(|| backoff(200 + u64::from(n % 5) * 4, 15));
+            assert_eq!(
+                remembered.of(&timers, backoff.as_ref(), hz()),
+                Detection::of(&timers, backoff.as_ref(), hz())
+            );
+        }
     }
 
     #[test]

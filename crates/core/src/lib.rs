@@ -27,14 +27,14 @@ pub mod wheel;
 #[cfg(test)]
 mod sample;
 
-pub use assess::{Assessment, Exposure, Target, assess};
+pub use assess::{Assessment, Exposure, Target, assess, assess_many};
 pub use audit::{Audit, ProgramTally, Report};
 pub use connection::{
     CgroupId, Comm, Connection, Cookie, End, Family, NetnsId, Observed, Owner, Process, SocketId,
     Source, TcpState, Timer, TimerKind, Timers, Unseen,
 };
 pub use coverage::{Coverage, Gap};
-pub use detection::{Backoff, Detection, Noticed};
+pub use detection::{Backoff, Detection, Noticed, Remembered};
 pub use duration::{human, parse_duration};
 pub use finding::{Code, CodeSet, Finding};
 pub use namespace::{LocalRoutes, Namespace, NetnsDefaults};

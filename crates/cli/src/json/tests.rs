@@ -167,10 +167,16 @@ fn nanoseconds_a_row() {
 fn nanoseconds_a_judgement() {
     const ROWS: u32 = 1_000_000;
     let (mut connection, namespace) = (sample::known(), sample::namespace());
+    let mut remembered = sockpulse_core::Remembered::default();
     let begin = std::time::Instant::now();
     for n in 0..ROWS {
         connection.silence_ms = Some(u64::from(n));
-        let judged = sockpulse_core::assess(&connection, Some(&namespace), &sample::TARGET);
+        let judged = sockpulse_core::assess_many(
+            &connection,
+            Some(&namespace),
+            &sample::TARGET,
+            &mut remembered,
+        );
         std::hint::black_box(judged);
     }
     eprintln!("{} ns a judgement", (begin.elapsed() / ROWS).as_nanos());
