@@ -6,7 +6,7 @@ use std::io;
 use sockpulse_bpf::{Kind, Record};
 use sockpulse_core::{
     Assessment, Connection, Coverage, Exposure, Hz, Namespace, NetnsId, Observed, Process,
-    Selector, SocketTimers, Source, Target, TcpState, Unseen, assess,
+    Remembered, Selector, SocketTimers, Source, Target, TcpState, Unseen, assess_many,
 };
 use sockpulse_linux::cgroup::Places;
 use sockpulse_linux::procfs::{OwnerIndex, Proc};
@@ -53,6 +53,7 @@ pub(super) struct Join<'a, 'v> {
     subflows: Vec<Connection>,
     /// The second pass asks for these alone.
     only: Option<CookieSet>,
+    remembered: Remembered,
     pub(super) coverage: Coverage,
     visitor: &'a mut Visitor<'v>,
 }
@@ -85,6 +86,7 @@ impl<'a, 'v> Join<'a, 'v> {
             parents: BTreeMap::new(),
             subflows: Vec::new(),
             only: None,
+            remembered: Remembered::default(),
             coverage: Coverage::default(),
             visitor,
         }
@@ -110,10 +112,6 @@ impl<'a, 'v> Join<'a, 'v> {
             }
             Batch::Gap(gap) => {
                 self.coverage.gaps.push(gap);
-                Ok(())
-            }
-            Batch::Note(note) => {
-                self.coverage.notes.push(note);
                 Ok(())
             }
         }
@@ -295,7 +293,7 @@ impl<'a, 'v> Join<'a, 'v> {
             return Ok(());
         }
         let namespace = self.namespaces.find(connection, self.proc);
-        let assessment = assess(connection, namespace, &self.target);
+        let assessment = assess_many(connection, namespace, &self.target, &mut self.remembered);
         count(&mut self.coverage, connection, &assessment);
         let pid = connection
             .owner

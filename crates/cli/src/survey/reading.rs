@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use sockpulse_bpf::{IterTcp, Reader, TaskFile};
-use sockpulse_core::{Connection, Family, Gap, NetnsId};
+use sockpulse_core::{Connection, Gap, NetnsId};
 use sockpulse_linux::netns::Netns;
-use sockpulse_linux::sock_diag::{self, DumpEnd, Query, Socket, States, TcpInfo};
+use sockpulse_linux::sock_diag::{self, DumpEnd, Socket, States, TcpInfo};
 
 use super::cookies::CookieSet;
 
 /// The kernel gives out an iterator's records and dump messages in pieces of at most 32 KiB.
 const BUFFER: usize = 64 * 1024;
+
+/// How often a dump is tried that the kernel calls interrupted.
+const DUMPS: usize = 3;
 
 /// What a reading thread sends to the one that joins.
 pub(super) enum Batch {
@@ -26,8 +29,6 @@ pub(super) enum Batch {
     Owned(NetnsId, Vec<u64>),
     /// Something could not be read.
     Gap(Gap),
-    /// Something worth knowing.
-    Note(String),
 }
 
 /// The joining side is gone, because its output is: there is nothing left to do.
@@ -84,58 +85,56 @@ pub(super) fn namespaces(namespaces: &[(&Netns, Walk<'_>)], threads: usize, to: 
 }
 
 fn one_namespace(netns: NetnsId, walk: &Walk<'_>, to: &Sender) -> Result<(), Closed> {
-    match walk {
-        Walk::IterTcp(iterator) => iter_tcp(iterator, netns, to),
-        _ => {
-            for family in [Family::Ipv4, Family::Ipv6] {
-                dump(netns, family, walk, to)?;
-            }
-            Ok(())
+    if let Walk::IterTcp(iterator) = walk {
+        return iter_tcp(iterator, netns, to);
+    }
+    let what = format!("the sockets of network namespace {}", netns.0);
+    // The joining side drops what it has seen, so that an interrupted dump can simply be repeated.
+    for _ in 0..DUMPS {
+        match dump(netns, walk, to)? {
+            Ok(DumpEnd::Complete | DumpEnd::Stopped) => return Ok(()),
+            Ok(DumpEnd::Interrupted) => {}
+            Err(error) => return send(to, failed(&what, &error)),
         }
     }
+    let why = format!("the kernel's table changed during each of {DUMPS} dumps");
+    send(
+        to,
+        Batch::Gap(Gap {
+            what: format!("some of {what}"),
+            why,
+            remedy: None,
+        }),
+    )
 }
 
-fn dump(netns: NetnsId, family: Family, walk: &Walk<'_>, to: &Sender) -> Result<(), Closed> {
-    let info = if matches!(walk, Walk::Unowned) {
-        TcpInfo::Without
-    } else {
-        TcpInfo::With
-    };
-    let what = || format!("{} sockets of namespace {}", family.name(), netns.0);
-    let query = Query {
-        family,
-        states: States::ALL,
-        info,
+fn dump(
+    netns: NetnsId,
+    walk: &Walk<'_>,
+    to: &Sender,
+) -> Result<sockpulse_linux::Result<DumpEnd>, Closed> {
+    let info = match walk {
+        Walk::Unowned => TcpInfo::Without,
+        _ => TcpInfo::With,
     };
     let mut outcome = Ok(());
-    let dumped = Socket::open().and_then(|mut socket| {
-        let mut lookup = Lookup::default();
-        socket.dump(&query, |batch| {
+    let mut lookup = Lookup::default();
+    let end = Socket::open().and_then(|mut socket| {
+        socket.dump_both(States::ALL, info, |batch| {
             outcome = match walk {
                 Walk::All => all(netns, batch, to),
                 Walk::Unowned => unowned(netns, batch, &mut lookup, to),
                 Walk::Only(wanted) => only(netns, batch, wanted, to),
                 Walk::IterTcp(_) => Ok(()),
             };
-            if outcome.is_ok() {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
+            match outcome {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(Closed) => ControlFlow::Break(()),
             }
         })
     });
     outcome?;
-    match dumped {
-        Ok(DumpEnd::Complete | DumpEnd::Stopped) => Ok(()),
-        Ok(DumpEnd::Interrupted) => send(
-            to,
-            Batch::Note(format!(
-                "the kernel changed the {} while they were listed: some may be missing or double",
-                what()
-            )),
-        ),
-        Err(error) => send(to, failed(&what(), &error)),
-    }
+    Ok(end)
 }
 
 /// A second sock_diag socket for exact questions while a dump runs on the first.
@@ -184,8 +183,7 @@ fn only(netns: NetnsId, batch: &[u8], wanted: &CookieSet, to: &Sender) -> Result
 fn unowned(netns: NetnsId, batch: &[u8], lookup: &mut Lookup, to: &Sender) -> Result<(), Closed> {
     let (mut connections, mut cookies) = (Vec::new(), Vec::new());
     for message in sock_diag::messages(batch).flatten() {
-        // A subflow of Multipath TCP is in no descriptor table.
-        if message.inode() != 0 && !message.is_mptcp() {
+        if message.inode() != 0 {
             cookies.push(message.cookie().0);
         } else if let Some(connection) = message.connection(netns) {
             connections.push(match connection.state.has_peer() {
