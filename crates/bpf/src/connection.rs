@@ -86,8 +86,8 @@ impl Record {
         }
     }
 
-    /// The keepalive settings that the socket holds. Those of a Multipath TCP program's socket are
-    /// its own `SO_KEEPALIVE` and its first subflow's values.
+    /// The keepalive settings that the socket holds. Those of a Multipath TCP program's socket are its
+    /// first subflow's, since the subflows have the timers; unknown while it has none.
     #[must_use]
     pub fn settings(&self, hz: Hz) -> Observed<SocketTimers> {
         match self.kind() {

@@ -56,11 +56,12 @@ static __always_inline void fill_file_refs(struct record *r, const struct file *
 	r->file_refs = refs < 0 ? 0 : refs > 0xffffffff ? 0xffffffff : refs;
 }
 
-/* A Multipath TCP socket holds its own SO_KEEPALIVE; the other settings live in its subflows, which
- * get the same ones. */
+/* The timers of a Multipath TCP connection are those of its subflows, and so are the settings that
+ * count: on Linux 6.16 a SO_KEEPALIVE from before the connect was seen not to reach them. */
 static __always_inline void fill_mptcp(struct record *r, struct sock *sk)
 {
 	struct tcp_sock *first = NULL;
+	unsigned long flags;
 
 	r->kind = KIND_MPTCP;
 	fill_sock(r, sk);
@@ -68,6 +69,10 @@ static __always_inline void fill_mptcp(struct record *r, struct sock *sk)
 		first = (struct tcp_sock *)BPF_CORE_READ((struct mptcp_sock *)sk, first);
 	if (!first)
 		return;
+	flags = BPF_CORE_READ((struct sock *)first, __sk_common.skc_flags);
+	r->flags &= ~FLAG_KEEPALIVE;
+	if (flags & (1 << SOCK_KEEPOPEN))
+		r->flags |= FLAG_KEEPALIVE;
 	r->flags |= FLAG_SETTINGS;
 	r->keepalive_time = BPF_CORE_READ(first, keepalive_time);
 	r->keepalive_intvl = BPF_CORE_READ(first, keepalive_intvl);

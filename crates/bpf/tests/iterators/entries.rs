@@ -156,8 +156,8 @@ fn root_multipath_sockets_are_told_from_their_subflows() {
         let listener = make();
         let at = bind_and_listen(&listener, 8);
         let client = make();
-        keepalive(&client, 55, 6, 7);
         connect(&client, at);
+        keepalive(&client, 55, 6, 7);
         let of_tasks = by_task_file();
         let inode = inode(&client);
         let parent = of_tasks
