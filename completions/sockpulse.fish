@@ -1,0 +1,185 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_sockpulse_global_optspecs
+    string join \n o/output= color= v/verbose h/help V/version
+end
+
+function __fish_sockpulse_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_sockpulse_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_sockpulse_using_subcommand
+    set -l cmd (__fish_sockpulse_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -s V -l version -d 'Print version'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'What a finding means, why it matters and how to mend it'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l pid -d 'Process that holds the socket' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l unit -d 'systemd unit; `.service` may be left out, `*` and `?` allowed' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l container -d 'Container\'s name or id, of which twelve digits are enough' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l cgroup -d 'cgroup\'s path, and everything below' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l local -d 'The end here: 10.0.0.1, 10.0.0.0/8, :6379, 10.0.0.1:6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l remote -d 'The peer\'s end, written alike' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l port -d 'Port of either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l state -d 'State of the connection' -r -f -a "established\t''
+syn-sent\t''
+syn-received\t''
+fin-wait-1\t''
+fin-wait-2\t''
+time-wait\t''
+closed\t''
+close-wait\t''
+last-ack\t''
+listen\t''
+closing\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l silent-for -d 'Nothing was received from the peer for at least this long' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l exposure -d 'What becomes of the connection when its peer dies while it is idle' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
+task-file\t''
+iter-tcp\t''
+pidfd\t''
+sock-diag\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l fail-on -d 'Exit with status 1 when any connection has one of these exposures' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l pid -d 'Process that holds the socket' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l unit -d 'systemd unit; `.service` may be left out, `*` and `?` allowed' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l container -d 'Container\'s name or id, of which twelve digits are enough' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l cgroup -d 'cgroup\'s path, and everything below' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l local -d 'The end here: 10.0.0.1, 10.0.0.0/8, :6379, 10.0.0.1:6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l remote -d 'The peer\'s end, written alike' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l port -d 'Port of either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l state -d 'State of the connection' -r -f -a "established\t''
+syn-sent\t''
+syn-received\t''
+fin-wait-1\t''
+fin-wait-2\t''
+time-wait\t''
+closed\t''
+close-wait\t''
+last-ack\t''
+listen\t''
+closing\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l silent-for -d 'Nothing was received from the peer for at least this long' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l exposure -d 'What becomes of the connection when its peer dies while it is idle' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
+task-file\t''
+iter-tcp\t''
+pidfd\t''
+sock-diag\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l sort -d 'Sort by a field, `-FIELD` for the largest first; the first row waits for the last' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l columns -d 'Show these fields, in this order (table and CSV)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l wide -d 'Show every field, as wide as the table gets'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -l accept-kernel-risk -d 'Take a kernel\'s known fault in a reader as mended, as some distributions do' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand completions" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand completions" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand completions" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "explain" -d 'What a finding means, why it matters and how to mend it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
