@@ -4,9 +4,13 @@ mod agreement;
 mod expected;
 mod zoo;
 
+use crate::kit::deadline::wait_for;
 use crate::kit::listing::{Listing, Source};
+use crate::kit::netns::Netns;
+use crate::kit::pair::{HERE, Pair, VANISHING};
+use crate::kit::socket::{begin_to_connect_from, listen};
 use crate::kit::ss::ss;
-use crate::kit::truth::Moment;
+use crate::kit::truth::{Moment, Truth};
 use zoo::Zoo;
 
 pub(crate) use agreement::{
@@ -44,6 +48,49 @@ pub(crate) fn root_every_kind_is_read_rightly_by_every_source() {
             assert!(known.contains(cookie), "{source:?} shows one more: {row:?}");
         }
     }
+}
+
+/// Sockets that are no connections are shown where somebody asks for them.
+pub(crate) fn root_closed_sockets_are_shown_when_asked_for() {
+    let netns = Netns::anonymous();
+    let [bound, fresh] = netns.run(zoo::bound_and_fresh);
+    let known = [&bound, &fresh].map(|socket| Truth::of(socket).cookie);
+    let list = |words: &[&str]| {
+        let listing = Listing::of(&netns, Source::TaskFile, words);
+        listing.rows.into_keys().collect::<Vec<u64>>()
+    };
+    assert!(list(&["--netns", "self"]).is_empty());
+    assert_eq!(list(&["--netns", "self", "--state", "closed"]), known);
+}
+
+/// A request is no socket yet: it has no settings, and no exposure. iter/tcp stays out of it:
+/// arriving SYNs are what its fault needs.
+pub(crate) fn root_a_connection_request_has_no_settings() {
+    let pair = Pair::new();
+    let listener = listen(&pair.here, HERE, 5000);
+    pair.vanish();
+    // The SYN arrives, the answer to it does not.
+    let _asking = begin_to_connect_from(&pair.there, VANISHING, HERE, 5000);
+    let request = wait_for("a request", || {
+        let lines = ss(&pair.here);
+        let line = lines.values().find(|line| line.state == "syn-received");
+        line.cloned()
+    });
+    for source in [Source::TaskFile, Source::Pidfd, Source::SockDiag] {
+        let listing = Listing::of(&pair.here, source, &["--netns", "self"]);
+        assert_eq!(listing.rows.len(), 2, "{source:?}: {:?}", listing.rows);
+        let row = listing.row(request.cookie);
+        let case = format!("{source:?}: {row:?}");
+        assert_eq!(row.text("/state"), Some("syn-received"), "{case}");
+        assert_eq!(row.end("local"), request.local, "{case}");
+        assert_eq!(row.end("remote"), request.remote, "{case}");
+        assert_eq!(row.text("/timer/kind"), Some("syn-ack"), "{case}");
+        assert_eq!(row.text("/settings_unknown"), Some("no-socket"), "{case}");
+        for pointer in ["/keepalive/on", "/exposure", "/owner/pid", "/inode", "/silence_ms"] {
+            assert!(row.at(pointer).is_null(), "{pointer}: {case}");
+        }
+    }
+    drop(listener);
 }
 
 /// Every source shows exactly the sockets that ss shows, and what both tell is the same.

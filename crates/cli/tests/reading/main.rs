@@ -10,6 +10,8 @@ mod churn;
 mod kinds;
 mod kit;
 mod namespaces;
+mod owners;
+mod redis;
 mod refusals;
 mod rights;
 
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         kit::lines_of_ss_are_understood,
         kinds::root_every_kind_is_read_rightly_by_every_source,
         kinds::root_every_source_agrees_with_ss,
+        kinds::root_closed_sockets_are_shown_when_asked_for,
+        kinds::root_a_connection_request_has_no_settings,
         kinds::root_sources_agree_with_each_other,
         kinds::root_sequence_numbers_are_those_of_the_other_end,
         namespaces::root_unnamed_and_named_namespaces_are_in_one_list,
@@ -44,6 +48,10 @@ fn main() -> ExitCode {
         churn::root_memory_does_not_grow_with_sockets,
         churn::root_a_reader_that_has_enough_is_no_error,
         churn::root_every_source_shows_each_of_thousands_once,
+        owners::root_a_shared_socket_has_all_its_processes,
+        owners::root_a_pre_forked_listener_belongs_to_its_workers,
+        owners::root_bad_names_are_escaped_in_tables_and_right_in_json,
+        redis::root_redis_and_every_source_agree,
         rights::root_a_user_without_rights_sees_the_own_connections,
         rights::root_a_user_without_rights_gets_an_audit,
         rights::root_a_source_that_is_not_permitted_names_the_capability,

@@ -390,13 +390,7 @@ impl Zoo {
 
     /// A socket that is only bound, and one that is not even that, are no connections.
     fn no_connections(&mut self) {
-        let (bound, fresh) = self.pair.here.run(|| {
-            let bound = fresh(AddressFamily::INET);
-            let at: SocketAddr = format!("{HERE}:5009").parse().unwrap();
-            rustix::net::bind(&bound, &at).unwrap();
-            (bound, fresh(AddressFamily::INET6))
-        });
-        self.others.extend([bound, fresh]);
+        self.others.extend(self.pair.here.run(bound_and_fresh));
     }
 
     fn beyond_the_vanished(&mut self) {
@@ -510,6 +504,14 @@ impl Zoo {
         });
         self.animals.last_mut().unwrap()
     }
+}
+
+/// A socket that is only bound, and one that is not even that.
+pub(super) fn bound_and_fresh() -> [OwnedFd; 2] {
+    let bound = fresh(AddressFamily::INET);
+    let at: SocketAddr = "127.0.0.1:5009".parse().unwrap();
+    rustix::net::bind(&bound, &at).unwrap();
+    [bound, fresh(AddressFamily::INET6)]
 }
 
 fn fresh(family: AddressFamily) -> OwnedFd {

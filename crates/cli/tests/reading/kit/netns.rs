@@ -1,5 +1,6 @@
 //! Network namespaces that live as long as a test needs them.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -22,11 +23,17 @@ pub(crate) struct Netns {
 impl Netns {
     /// One without a name, as of a container; needs root.
     pub(crate) fn anonymous() -> Self {
-        let made = std::thread::spawn(|| {
+        Self::held_by(OsStr::new("cat"))
+    }
+
+    /// The same with a process that was started from `program`, a link to cat(1).
+    pub(crate) fn held_by(program: &OsStr) -> Self {
+        let thread = || {
             sys::unshare_network();
-            Self::hold(None)
-        });
-        let netns = made.join().expect("the namespace's thread");
+            Self::hold(program, None)
+        };
+        let made = std::thread::scope(|scope| scope.spawn(thread).join());
+        let netns = made.expect("the namespace's thread");
         netns.ip("link set lo up");
         netns
     }
@@ -38,16 +45,16 @@ impl Netns {
         let name = format!("{name}-{}-{number}", std::process::id());
         run(Command::new("ip").args(["netns", "add", &name]));
         let file = File::open(format!("/run/netns/{name}")).expect("a new namespace");
-        let netns = in_namespace(&file, || Self::hold(Some(name)));
+        let netns = in_namespace(&file, || Self::hold(OsStr::new("cat"), Some(name)));
         netns.ip("link set lo up");
         netns
     }
 
     /// In the namespace of the calling thread.
-    fn hold(name: Option<String>) -> Self {
+    fn hold(program: &OsStr, name: Option<String>) -> Self {
         let file = File::open("/proc/thread-self/ns/net").expect("the own namespace");
         // Ends when its stdin does, so at the latest with this process.
-        let holder = Command::new("cat")
+        let holder = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -97,12 +97,19 @@ pub(crate) fn connected(
 
 /// Begins to connect and does not wait for an answer.
 pub(crate) fn begin_to_connect(netns: &Netns, address: &str, port: u16) -> OwnedFd {
-    let address = SocketAddr::new(address.parse().unwrap(), port);
+    begin_to_connect_from(netns, "0.0.0.0", address, port)
+}
+
+/// The same from an address.
+pub(crate) fn begin_to_connect_from(netns: &Netns, from: &str, to: &str, port: u16) -> OwnedFd {
+    let from = SocketAddr::new(from.parse().unwrap(), 0);
+    let to = SocketAddr::new(to.parse().unwrap(), port);
     netns.run(|| {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
         let socket = socket.expect("a socket");
-        let begun = rustix::net::connect(&socket, &address);
+        rustix::net::bind(&socket, &from).expect("bind");
+        let begun = rustix::net::connect(&socket, &to);
         assert_eq!(begun, Err(rustix::io::Errno::INPROGRESS));
         socket
     })
