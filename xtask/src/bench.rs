@@ -59,7 +59,13 @@ fn list(connections: u32, interrupt: &Interrupt) -> Result<ExitCode> {
     if !process::is_root() {
         return Err(Error::NeedsRoot("measure: BPF and namespaces"));
     }
-    let build = ["build", "--quiet", "--release", "--package", "sockpulse-cli"];
+    let build = [
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "sockpulse-cli",
+    ];
     process::run(&mut process::cargo(build), interrupt)?;
     let own = std::env::current_exe().map_err(Error::system("find the own program"))?;
     let mut unshare = Command::new("unshare");

@@ -63,7 +63,10 @@ impl Subject {
     pub(super) fn read<T>(&self, read: impl FnOnce(&mut dyn Read) -> T) -> Result<T> {
         let mut stderr = memory_file()?;
         let mut child = self.start(Stdio::piped(), &stderr)?;
-        let mut stdout = child.stdout.take().ok_or(Error::Unexpected(String::new()))?;
+        let mut stdout = child
+            .stdout
+            .take()
+            .ok_or(Error::Unexpected(String::new()))?;
         let answer = read(&mut stdout);
         let status = child
             .wait()

@@ -115,7 +115,10 @@ fn ratio(series: &Series, name: &str, unit: &str, bound: Bound) -> Goal {
 
 fn peak(series: &Series, name: &str, bound: Bound) -> Goal {
     Goal {
-        what: format!("peak memory of {name}, {} sockets", grouped(sockets(series))),
+        what: format!(
+            "peak memory of {name}, {} sockets",
+            grouped(sockets(series))
+        ),
         value: mib(runs(series, name)),
         unit: " MiB",
         bound,

@@ -200,11 +200,7 @@ impl Programs {
     }
 
     fn for_small(&self) -> Vec<Subject> {
-        vec![
-            self.audit(),
-            self.list(),
-            ss(report::SS_PROCESSES, "-tnop"),
-        ]
+        vec![self.audit(), self.list(), ss(report::SS_PROCESSES, "-tnop")]
     }
 
     fn for_large(&self) -> Vec<Subject> {
@@ -240,7 +236,9 @@ impl Programs {
         let sockets = 2 * u64::from(load.connections);
         let listed = self.list().read(|output| {
             let lines = BufReader::with_capacity(1 << 20, output).split(b'\n');
-            lines.map_while(std::result::Result::ok).fold(0_u64, |n, _| n + 1)
+            lines
+                .map_while(std::result::Result::ok)
+                .fold(0_u64, |n, _| n + 1)
         })?;
         require(report::LIST, listed, sockets)?;
         for floor in self.floors() {
