@@ -3,11 +3,11 @@
 //! SIGINT, SIGTERM and SIGHUP do not end this process: they make every wait return
 //! [`Error::Interrupted`], the error travels up, and each `Drop` on the way cleans up.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 /// The process's signals. One per process, made at its start.
 #[derive(Debug)]
 pub(crate) struct Interrupt {
-    raised: Arc<AtomicBool>,
+    /// The last signal that came; 0: none.
+    raised: Arc<AtomicUsize>,
     wake: UnixStream,
 }
 
@@ -34,13 +35,14 @@ pub(crate) enum Wake {
 impl Interrupt {
     /// Takes over SIGINT, SIGTERM and SIGHUP.
     pub(crate) fn install() -> Result<Self> {
-        let raised = Arc::new(AtomicBool::new(false));
+        let raised = Arc::new(AtomicUsize::new(0));
         let (wake, write_end) = UnixStream::pair().map_err(Error::system("make a socket pair"))?;
         wake.set_nonblocking(true)
             .map_err(Error::system("make a socket non-blocking"))?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let action = "register a signal handler";
-            signal_hook::flag::register(signal, Arc::clone(&raised))
+            let number = usize::try_from(signal).expect("signal numbers are positive");
+            signal_hook::flag::register_usize(signal, Arc::clone(&raised), number)
                 .map_err(Error::system(action))?;
             let write_end = write_end.try_clone().map_err(Error::system(action))?;
             signal_hook::low_level::pipe::register(signal, write_end)
@@ -51,10 +53,20 @@ impl Interrupt {
 
     /// An error once a signal came.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.raised.load(Ordering::Relaxed) {
+        if self.last().is_some() {
             return Err(Error::Interrupted);
         }
         Ok(())
+    }
+
+    /// Whether it was a Ctrl-C at the terminal, which the programs that we run there got too.
+    pub(crate) fn is_known_to_children(&self) -> bool {
+        self.last() == Some(SIGINT) && std::io::stdin().is_terminal()
+    }
+
+    fn last(&self) -> Option<i32> {
+        let number = self.raised.load(Ordering::Relaxed);
+        i32::try_from(number).ok().filter(|number| *number != 0)
     }
 
     /// Waits until `ready` holds, looking again ten times a second.

@@ -56,8 +56,8 @@ pub(crate) fn typed(command: &Command) -> String {
 
 /// Runs a command in the foreground, with this process's terminal, and waits for its end.
 ///
-/// After a signal the command gets SIGTERM and is still waited for, so that nothing is left half
-/// done behind our back; a second signal kills it.
+/// After a signal the command gets SIGTERM, unless it got the Ctrl-C itself, and is still waited
+/// for, so that nothing is left half done behind our back; a second signal kills it.
 ///
 /// # Errors
 /// [`Error::Start`]; [`Error::Interrupted`]. Any exit status is a success here.
@@ -104,12 +104,16 @@ pub(crate) fn spawn(command: &mut Command) -> Result<Child> {
 pub(crate) fn wait(mut child: Child, interrupt: &Interrupt) -> Result<ExitStatus> {
     let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .map_err(Error::system("open a pidfd"))?;
-    let mut signals = [Signal::KILL, Signal::TERM].to_vec();
+    let mut asked = false;
     while interrupt.wait_for(&pidfd)? == Wake::Interrupted {
-        if let Some(signal) = signals.pop() {
-            // It may have ended just now, which is what we want.
-            let _ = pidfd_send_signal(&pidfd, signal);
-        }
+        // Some programs take a second signal for impatience and leave everything as it lies, so
+        // none is sent to one that got its own. An error is fine: it has just ended.
+        let _ = match (asked, interrupt.is_known_to_children()) {
+            (false, true) => Ok(()),
+            (false, false) => pidfd_send_signal(&pidfd, Signal::TERM),
+            (true, _) => pidfd_send_signal(&pidfd, Signal::KILL),
+        };
+        asked = true;
     }
     let status = child
         .wait()
