@@ -50,17 +50,26 @@ fn main() -> ExitCode {
 
 fn dispatch(words: &[&str]) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
+    let result = command(words, &interrupt);
+    // A program that ended by our Ctrl-C did not fail by itself.
+    if result.is_err() {
+        interrupt.check()?;
+    }
+    result
+}
+
+fn command(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
     match words {
-        ["demo"] => demo::run(&interrupt),
-        [demo::SCENARIO] => demo::scenario_in_user_namespace(&interrupt),
-        [demo::CLIENT, rest @ ..] => demo::client(rest, &interrupt),
-        ["test"] => test::run(&interrupt),
-        ["setup"] => setup::run(&interrupt).map(|()| ExitCode::SUCCESS),
+        ["demo"] => demo::run(interrupt),
+        [demo::SCENARIO] => demo::scenario_in_user_namespace(interrupt),
+        [demo::CLIENT, rest @ ..] => demo::client(rest, interrupt),
+        ["test"] => test::run(interrupt),
+        ["setup"] => setup::run(interrupt).map(|()| ExitCode::SUCCESS),
         ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
-            linked::run(words, &interrupt)
+            linked::run(words, interrupt)
         }
         #[cfg(feature = "product")]
-        ["bench", rest @ ..] => bench::run(rest, &interrupt),
+        ["bench", rest @ ..] => bench::run(rest, interrupt),
         #[cfg(feature = "product")]
         ["generate", rest @ ..] => generate::run(rest),
         [] | ["help" | "--help" | "-h"] => {
