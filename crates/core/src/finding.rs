@@ -273,15 +273,20 @@ impl Finding {
     pub fn remedy(&self) -> String {
         let program = self.worst.as_ref().and_then(|worst| worst.program);
         match self.code {
-            Code::KeepaliveOff | Code::UserTimeoutAlone | Code::SysctlUnused => {
-                match self.worst.as_ref().and_then(software_switch) {
-                    Some(command) => command,
-                    None => self.show("--exposure unprotected", program),
-                }
-            }
+            Code::KeepaliveOff | Code::UserTimeoutAlone | Code::SysctlUnused => self
+                .software_switch()
+                .unwrap_or_else(|| self.show("--exposure unprotected", program)),
             Code::SilentUnprotected => self.show("--exposure unprotected --silent-for 1h", program),
-            Code::Slow | Code::IdleCollides | Code::LongerThanPath if self.inheriting == 0 => {
-                self.show("--exposure slow", program)
+            Code::Slow | Code::IdleCollides | Code::LongerThanPath | Code::Chatty
+                if self.inheriting == 0 =>
+            {
+                let wanted = if self.code == Code::Slow {
+                    "--exposure slow"
+                } else {
+                    ""
+                };
+                self.software_switch()
+                    .unwrap_or_else(|| self.show(wanted, program))
             }
             Code::Slow => {
                 let (idle, interval, probes) = self.recommended();
@@ -311,11 +316,43 @@ impl Finding {
         (idle, interval, 5)
     }
 
-    fn sysctl(&self, values: &[(&str, u64)]) -> String {
-        let mut words = match self.enter {
-            Some(pid) => vec![format!("nsenter -t {pid} -n sysctl -w")],
-            None => vec!["sysctl -w".to_string()],
+    /// What the command does not do, where it might be thought to.
+    #[must_use]
+    pub fn caveat(&self) -> Option<&'static str> {
+        let remedy = self.remedy();
+        if remedy.contains("config set") {
+            Some("for clients to come; those connected now keep what they have")
+        } else if remedy.contains("sysctl -w") {
+            Some("until the next boot; a timer that is armed still fires at its old time")
+        } else {
+            None
+        }
+    }
+
+    /// The program's own switch, where it can be thrown while it runs.
+    fn software_switch(&self) -> Option<String> {
+        let culprit = self.worst.as_ref()?;
+        let client = match culprit.program?.bytes() {
+            b"redis-server" => "redis-cli",
+            b"valkey-server" => "valkey-cli",
+            _ => return None,
         };
+        let enter = self.entering();
+        Some(format!(
+            "{enter}{client} -p {} config set tcp-keepalive 60",
+            culprit.port
+        ))
+    }
+
+    /// What comes before a command that is to run in the namespace concerned.
+    fn entering(&self) -> String {
+        self.enter
+            .map(|pid| format!("nsenter -t {pid} -n "))
+            .unwrap_or_default()
+    }
+
+    fn sysctl(&self, values: &[(&str, u64)]) -> String {
+        let mut words = vec![format!("{}sysctl -w", self.entering())];
         words.extend(
             values
                 .iter()
@@ -325,10 +362,18 @@ impl Finding {
     }
 
     fn show(&self, selectors: &str, program: Option<Comm>) -> String {
-        match program.and_then(|comm| plain_name(&comm)) {
-            Some(name) => format!("sockpulse list {selectors} --program {name}"),
-            None => format!("sockpulse list {selectors}"),
-        }
+        let program = program.and_then(|comm| plain_name(&comm));
+        let program = program.map(|name| format!("--program {name}"));
+        let words = [
+            "sockpulse list",
+            selectors,
+            program.as_deref().unwrap_or_default(),
+        ];
+        words
+            .into_iter()
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -342,17 +387,6 @@ fn plain_name(comm: &Comm) -> Option<String> {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-+@".contains(&b));
     plain.then(|| name.to_string())
-}
-
-/// The program's own switch, where it can be thrown while it runs.
-fn software_switch(culprit: &Culprit) -> Option<String> {
-    let comm = culprit.program?;
-    let port = culprit.port;
-    match comm.bytes() {
-        b"redis-server" => Some(format!("redis-cli -p {port} config set tcp-keepalive 60")),
-        b"valkey-server" => Some(format!("valkey-cli -p {port} config set tcp-keepalive 60")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -435,6 +469,50 @@ mod tests {
                 "sockpulse list --exposure unprotected --silent-for 1h"
             );
         }
+    }
+
+    #[test]
+    fn a_command_runs_where_the_connections_are() {
+        let mut inside = Finding {
+            enter: Some(77),
+            ..finding(Code::KeepaliveOff)
+        };
+        assert_eq!(
+            inside.remedy(),
+            "nsenter -t 77 -n redis-cli -p 6379 config set tcp-keepalive 60"
+        );
+        assert!(
+            inside
+                .caveat()
+                .is_some_and(|text| text.contains("clients to come"))
+        );
+        inside.code = Code::Slow;
+        assert!(
+            inside
+                .remedy()
+                .starts_with("nsenter -t 77 -n sysctl -w net.ipv4.")
+        );
+        inside.code = Code::NamespaceDiffers;
+        assert_eq!(inside.caveat(), None);
+    }
+
+    #[test]
+    fn no_sysctl_is_offered_to_sockets_with_values_of_their_own() {
+        let mut own = Finding {
+            inheriting: 0,
+            ..finding(Code::LongerThanPath)
+        };
+        assert_eq!(
+            own.remedy(),
+            "redis-cli -p 6379 config set tcp-keepalive 60"
+        );
+        own.worst.as_mut().unwrap().program = Some(Comm::new(b"java"));
+        assert_eq!(own.remedy(), "sockpulse list --program java");
+        own.code = Code::Slow;
+        assert_eq!(
+            own.remedy(),
+            "sockpulse list --exposure slow --program java"
+        );
     }
 
     #[test]

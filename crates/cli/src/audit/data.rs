@@ -142,6 +142,7 @@ fn finding(finding: &Finding) -> Value {
         "namespaces": finding.namespaces.iter().map(|id| id.0).collect::<Vec<_>>(),
         "worst": worst,
         "remedy": finding.remedy(),
+        "caveat": finding.caveat(),
     })
 }
 

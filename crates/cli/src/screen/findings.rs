@@ -58,6 +58,12 @@ fn block(finding: &Finding, told: &mut Vec<String>, width: usize, palette: Palet
         palette.paint(&mut line, terminal::COMMAND, text.as_bytes());
         lines.push(line);
     }
+    if let Some(caveat) = finding.caveat() {
+        let mut line = vec![b' '; CODE];
+        let caveat = limited(&format!("({caveat})"), width.saturating_sub(CODE));
+        line.extend_from_slice(caveat.as_bytes());
+        lines.push(line);
+    }
     told.push(remedy);
     lines
 }
