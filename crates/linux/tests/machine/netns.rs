@@ -136,6 +136,11 @@ fn root_defaults_and_own_addresses_are_the_namespaces() {
             sh("ip -n blue link set v0 up && ip -n blue addr add 10.1.2.3/24 brd + dev v0");
             sh("ip -n blue route add local 192.0.2.0/24 dev lo");
             sh("ip -n blue addr add 2001:db8::5/64 dev lo nodad");
+            // The kernel adds an IPv6 address's own route from a work queue.
+            wait_for("the route of 2001:db8::5", || {
+                let routes = sh("ip -n blue -6 route show table local");
+                routes.contains("2001:db8::5").then_some(())
+            });
             sh(
                 "ip netns exec blue sysctl -qw net.ipv4.tcp_keepalive_intvl=11 \
             net.ipv4.tcp_keepalive_probes=3 net.ipv4.tcp_retries2=8",
