@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::assess::{Assessment, Exposure, LONG_SILENCE, Target};
 use crate::connection::{CgroupId, Comm, Connection, NetnsId, TcpState};
-use crate::finding::{Code, Culprit, Finding};
+use crate::finding::{Code, Culprit, Entrance, Finding};
 use crate::namespace::{Namespace, NetnsDefaults};
 use crate::settings::Origin;
 
@@ -231,17 +231,22 @@ fn connection_findings(
                     connections: tally.found(code),
                     port: tally.port,
                 }),
-                enter: worst.and_then(|(_, tally)| entrance(namespaces, tally.netns?)),
+                entrance: worst
+                    .and_then(|(_, tally)| Some(entrance(namespaces, tally.netns?, tally.pid)))
+                    .unwrap_or(Entrance::Unknown),
                 detect_within: target.detect_within,
             }
         })
         .collect()
 }
 
-/// A process through which a namespace other than our own is entered.
-fn entrance(namespaces: &[Namespace], id: NetnsId) -> Option<u32> {
-    let namespace = namespaces.iter().find(|namespace| namespace.id == id)?;
-    if namespace.own { None } else { namespace.pid }
+/// The way into a namespace: any process in it, or one that holds a socket of it.
+fn entrance(namespaces: &[Namespace], id: NetnsId, holder: Option<u32>) -> Entrance {
+    let namespace = namespaces.iter().find(|namespace| namespace.id == id);
+    match namespace.map_or((false, None), |namespace| (namespace.own, namespace.pid)) {
+        (true, _) => Entrance::Here,
+        (false, pid) => pid.or(holder).map_or(Entrance::Unknown, Entrance::Process),
+    }
 }
 
 fn namespace_findings(
@@ -254,7 +259,9 @@ fn namespace_findings(
         code,
         connections,
         inheriting: 0,
-        enter: ids.first().and_then(|id| entrance(namespaces, *id)),
+        entrance: ids
+            .first()
+            .map_or(Entrance::Here, |id| entrance(namespaces, *id, None)),
         namespaces: ids,
         worst: None,
         detect_within: target.detect_within,
@@ -388,12 +395,16 @@ mod tests {
             ..NetnsDefaults::KERNEL
         });
         let report = Audit::new(TARGET).finish(&[own, other]);
-        let found: Vec<_> = report.findings.iter().map(|f| (f.code, f.enter)).collect();
+        let found: Vec<_> = report
+            .findings
+            .iter()
+            .map(|f| (f.code, f.entrance))
+            .collect();
         assert_eq!(
             found,
             [
-                (Code::ZeroProbes, Some(77)),
-                (Code::NamespaceDiffers, Some(77))
+                (Code::ZeroProbes, Entrance::Process(77)),
+                (Code::NamespaceDiffers, Entrance::Process(77))
             ]
         );
         assert_eq!(

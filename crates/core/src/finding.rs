@@ -149,6 +149,17 @@ pub struct Culprit {
     pub port: u16,
 }
 
+/// How a command gets into the namespace that it is meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entrance {
+    /// It is the one that sockpulse runs in.
+    Here,
+    /// Through this process.
+    Process(u32),
+    /// No process in it is known.
+    Unknown,
+}
+
 /// A judged fact about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -162,9 +173,8 @@ pub struct Finding {
     pub namespaces: Vec<NetnsId>,
     /// Who has most of them.
     pub worst: Option<Culprit>,
-    /// A process in the namespace where it is worst, through which that is entered; `None` for the
-    /// namespace that sockpulse runs in.
-    pub enter: Option<u32>,
+    /// How to get to the namespace where it is worst.
+    pub entrance: Entrance,
     /// The target they are judged by.
     pub detect_within: Duration,
 }
@@ -302,7 +312,7 @@ impl Finding {
                 self.sysctl(&[("tcp_keepalive_time", IDLE_THAT_PASSES_S)])
             }
             Code::NamespaceDiffers | Code::StaleTimer | Code::Chatty | Code::Retransmitting => {
-                format!("sockpulse explain {}", self.code.name())
+                self.explanation()
             }
         }
     }
@@ -337,28 +347,34 @@ impl Finding {
             b"valkey-server" => "valkey-cli",
             _ => return None,
         };
-        let enter = self.entering();
-        Some(format!(
-            "{enter}{client} -p {} config set tcp-keepalive 60",
+        self.inside(&format!(
+            "{client} -p {} config set tcp-keepalive 60",
             culprit.port
         ))
     }
 
-    /// What comes before a command that is to run in the namespace concerned.
-    fn entering(&self) -> String {
-        self.enter
-            .map(|pid| format!("nsenter -t {pid} -n "))
-            .unwrap_or_default()
+    /// A command as it has to be given to run in the namespace concerned.
+    fn inside(&self, command: &str) -> Option<String> {
+        match self.entrance {
+            Entrance::Here => Some(command.to_string()),
+            Entrance::Process(pid) => Some(format!("nsenter -t {pid} -n {command}")),
+            Entrance::Unknown => None,
+        }
     }
 
     fn sysctl(&self, values: &[(&str, u64)]) -> String {
-        let mut words = vec![format!("{}sysctl -w", self.entering())];
+        let mut words = vec!["sysctl -w".to_string()];
         words.extend(
             values
                 .iter()
                 .map(|(name, value)| format!("net.ipv4.{name}={value}")),
         );
-        words.join(" ")
+        self.inside(&words.join(" "))
+            .unwrap_or_else(|| self.explanation())
+    }
+
+    fn explanation(&self) -> String {
+        format!("sockpulse explain {}", self.code.name())
     }
 
     fn show(&self, selectors: &str, program: Option<Comm>) -> String {
@@ -404,7 +420,7 @@ mod tests {
                 connections: 5,
                 port: 6379,
             }),
-            enter: None,
+            entrance: Entrance::Here,
             detect_within: Duration::from_secs(600),
         }
     }
@@ -474,7 +490,7 @@ mod tests {
     #[test]
     fn a_command_runs_where_the_connections_are() {
         let mut inside = Finding {
-            enter: Some(77),
+            entrance: Entrance::Process(77),
             ..finding(Code::KeepaliveOff)
         };
         assert_eq!(
@@ -492,7 +508,12 @@ mod tests {
                 .remedy()
                 .starts_with("nsenter -t 77 -n sysctl -w net.ipv4.")
         );
-        inside.code = Code::NamespaceDiffers;
+        inside.entrance = Entrance::Unknown;
+        assert_eq!(
+            inside.remedy(),
+            "sockpulse explain SP002",
+            "never in the wrong namespace"
+        );
         assert_eq!(inside.caveat(), None);
     }
 

@@ -36,7 +36,7 @@ pub use connection::{
 pub use coverage::{Coverage, Gap};
 pub use detection::{Backoff, Detection, Noticed, Remembered};
 pub use duration::{human, parse_duration};
-pub use finding::{Code, CodeSet, Finding};
+pub use finding::{Code, CodeSet, Entrance, Finding};
 pub use namespace::{LocalRoutes, Namespace, NetnsDefaults};
 pub use place::Place;
 pub use selector::Selector;

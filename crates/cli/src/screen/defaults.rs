@@ -17,14 +17,16 @@ pub(super) fn lines(namespaces: &[Namespace], width: usize, palette: Palette) ->
     else {
         return Vec::new();
     };
-    let whose = if base.own {
-        "kernel default".into()
-    } else {
-        format!("default of {}", shown(&base.name))
-    };
     let said = match &base.defaults {
         Some(defaults) => sentence(defaults),
         None => "could not be read".into(),
+    };
+    let whose = if base.own {
+        "kernel default".into()
+    } else {
+        // The name gives way, not what is said of it.
+        let room = width.saturating_sub("default of : ".len() + said.len());
+        format!("default of {}", limited(&shown(&base.name), room.max(8)))
     };
     let text = limited(&format!("{whose}: {said}"), width);
     let mut lines = vec![painted(palette, anstyle::Style::new(), &text)];
