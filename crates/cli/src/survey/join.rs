@@ -5,8 +5,8 @@ use std::io;
 
 use sockpulse_bpf::{Kind, Record};
 use sockpulse_core::{
-    Assessment, Connection, Coverage, Exposure, Hz, Namespace, NetnsId, Observed, Process,
-    Remembered, Selector, SocketTimers, Source, Target, TcpState, Unseen, assess_many,
+    Assessment, Connection, Coverage, Exposure, Namespace, NetnsId, Observed, Process, Remembered,
+    Selector, SocketTimers, Source, Target, TcpState, Unseen, assess_many,
 };
 use sockpulse_linux::cgroup::Places;
 use sockpulse_linux::procfs::{OwnerIndex, Proc};
@@ -37,7 +37,6 @@ struct Parent {
 pub(super) struct Join<'a, 'v> {
     selector: &'a Selector,
     target: Target,
-    hz: Hz,
     proc: &'a Proc,
     filler: Filler,
     namespaces: Namespaces,
@@ -62,7 +61,6 @@ impl<'a, 'v> Join<'a, 'v> {
     pub(super) fn new(
         selector: &'a Selector,
         target: Target,
-        hz: Hz,
         proc: &'a Proc,
         filler: Filler,
         namespaces: Vec<Namespace>,
@@ -71,7 +69,6 @@ impl<'a, 'v> Join<'a, 'v> {
         Self {
             selector,
             target,
-            hz,
             proc,
             filler,
             places: Places::new(proc.clone()),
@@ -172,7 +169,10 @@ impl<'a, 'v> Join<'a, 'v> {
                 .parents
                 .entry(record.inode())
                 .or_insert_with(|| Parent {
-                    settings: record.settings(self.hz),
+                    settings: (self.target.hz)
+                        .map_or(Observed::Unknown(Unseen::NotReported), |hz| {
+                            record.settings(hz)
+                        }),
                     processes: Vec::new(),
                 });
             if let Some(process) = record.process() {
@@ -185,7 +185,7 @@ impl<'a, 'v> Join<'a, 'v> {
         if !shared && !self.seen.insert(cookie) {
             return Ok(());
         }
-        let Some(connection) = record.connection(self.hz) else {
+        let Some(connection) = self.told(record) else {
             return Ok(());
         };
         if !shared {
@@ -209,9 +209,14 @@ impl<'a, 'v> Join<'a, 'v> {
         Ok(())
     }
 
+    /// What a record tells. Iterators are not chosen without a tick rate.
+    fn told(&self, record: &Record) -> Option<Connection> {
+        record.connection(self.target.hz?)
+    }
+
     /// A socket that the `tcp` iterator showed: its owner, if it has one, shows it too.
     fn walked(&mut self, netns: NetnsId, record: &Record) -> io::Result<()> {
-        let Some(connection) = record.connection(self.hz) else {
+        let Some(connection) = self.told(record) else {
             return Ok(());
         };
         let cookie = connection.id.cookie.0;

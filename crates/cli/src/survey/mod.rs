@@ -38,7 +38,8 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
     let started = Instant::now();
     let proc = Proc::default();
     let mut start = Start::default();
-    let sources = sources::choose(options, &mut start)?;
+    let hz = sockpulse_linux::hz();
+    let sources = sources::choose(options, hz, &mut start)?;
     let handles = open_namespaces(options, &proc, &mut start)?;
     exist(&options.selector.pids, &proc)?;
     let mut selector = options.selector.clone();
@@ -46,21 +47,12 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
         selector.namespaces = handles.iter().map(|handle| handle.id).collect();
     }
     let namespaces = read_defaults(&handles, &proc, &mut start);
-    let hz = sockpulse_linux::hz();
     let target = Target {
         detect_within: options.detect_within,
         hz,
     };
     let filler = filler(&sources, &proc)?;
-    let mut join = Join::new(
-        &selector,
-        target,
-        sources::hz_or_default(hz),
-        &proc,
-        filler,
-        namespaces,
-        visitor,
-    );
+    let mut join = Join::new(&selector, target, &proc, filler, namespaces, visitor);
     join.coverage.gaps.extend(start.gaps);
     join.coverage.notes.extend(start.notes);
     join.coverage.namespaces = u64::try_from(handles.len()).unwrap_or(u64::MAX);

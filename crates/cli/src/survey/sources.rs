@@ -5,7 +5,7 @@ use sockpulse_bpf::{IterTcp, TaskFile};
 use sockpulse_core::Hz;
 
 use super::Start;
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorKind};
 use crate::options::{SourceChoice, SurveyOptions};
 
 /// The readers of one survey.
@@ -36,41 +36,46 @@ pub(crate) fn risks_accepted(ids: &[String]) -> Result<RiskAccepted, CommandErro
     Ok(accepted)
 }
 
-/// Chooses, and notes what the choice loses.
-pub(super) fn choose(options: &SurveyOptions, start: &mut Start) -> Result<Sources, CommandError> {
+/// Chooses, and notes what the choice loses. The iterators' records count in ticks, so they are of no
+/// use where the tick rate is unknown.
+pub(super) fn choose(
+    options: &SurveyOptions,
+    hz: Option<Hz>,
+    start: &mut Start,
+) -> Result<Sources, CommandError> {
     let risk = risks_accepted(&options.accepted_risks)?;
+    let task_file = || match hz {
+        Some(_) => Ok::<_, CommandError>(TaskFile::load()?),
+        None => Err(CommandError::new(
+            ErrorKind::Incomplete,
+            "failed to measure the kernel's tick rate, by which its iterators count",
+        )
+        .hint("use --source pidfd, which does without")),
+    };
     match options.source {
         SourceChoice::SockDiag => Ok(Sources::SockDiag),
         SourceChoice::Pidfd => Ok(Sources::Borrow),
-        SourceChoice::TaskFile => Ok(Sources::Bpf {
-            task_file: TaskFile::load()?,
-            rest: Rest::SockDiag,
-        }),
-        SourceChoice::IterTcp => Ok(Sources::Bpf {
-            task_file: TaskFile::load()?,
-            rest: Rest::IterTcp(IterTcp::load(risk)?),
-        }),
-        SourceChoice::Auto => Ok(match TaskFile::load() {
+        SourceChoice::TaskFile => {
+            let task_file = task_file()?;
+            let rest = Rest::SockDiag;
+            Ok(Sources::Bpf { task_file, rest })
+        }
+        SourceChoice::IterTcp => {
+            let task_file = task_file()?;
+            let rest = Rest::IterTcp(IterTcp::load(risk)?);
+            Ok(Sources::Bpf { task_file, rest })
+        }
+        SourceChoice::Auto => Ok(match task_file() {
             Ok(task_file) => {
-                let rest = match IterTcp::load(risk) {
-                    Ok(iterator) => Rest::IterTcp(iterator),
-                    Err(_) => Rest::SockDiag,
-                };
+                let rest = IterTcp::load(risk).map_or(Rest::SockDiag, Rest::IterTcp);
                 Sources::Bpf { task_file, rest }
             }
             Err(error) => {
                 start.notes.push(format!(
-                    "settings are read through duplicated descriptors: failed to {error}"
+                    "settings are read through duplicated descriptors: {error}"
                 ));
                 Sources::Borrow
             }
         }),
     }
-}
-
-/// Without a tick rate jiffies cannot be told in seconds; every Linux since 2.6.13 offers 250 as the
-/// default.
-pub(super) fn hz_or_default(hz: Option<Hz>) -> Hz {
-    hz.or(Hz::new(250))
-        .unwrap_or_else(|| unreachable!("250 is a tick rate"))
 }
