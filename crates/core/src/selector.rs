@@ -222,10 +222,10 @@ impl Selector {
             })
         }) && any(&self.cgroups, |path| {
             let path = path.trim_end_matches('/');
-            place
-                .cgroup
-                .strip_prefix(path)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let below = place.cgroup.strip_prefix(path);
+            // A cgroup that is not known is not below the root either.
+            !place.cgroup.is_empty()
+                && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 }
@@ -323,6 +323,7 @@ mod tests {
         assert!(cgroup("/system.slice/").matches_place(&place));
         assert!(cgroup("/").matches_place(&place));
         assert!(!cgroup("/system").matches_place(&place));
+        assert!(!cgroup("/").matches_place(&Place::default()));
     }
 
     #[test]
