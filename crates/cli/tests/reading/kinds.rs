@@ -11,7 +11,7 @@ use crate::kit::pair::{HERE, Pair, VANISHING};
 use crate::kit::socket::{begin_to_connect_from, listen};
 use crate::kit::ss::ss;
 use crate::kit::truth::{Moment, Truth};
-use zoo::Zoo;
+pub(crate) use zoo::Zoo;
 
 pub(crate) use agreement::{
     root_sequence_numbers_are_those_of_the_other_end, root_sources_agree_with_each_other,
@@ -86,7 +86,13 @@ pub(crate) fn root_a_connection_request_has_no_settings() {
         assert_eq!(row.end("remote"), request.remote, "{case}");
         assert_eq!(row.text("/timer/kind"), Some("syn-ack"), "{case}");
         assert_eq!(row.text("/settings_unknown"), Some("no-socket"), "{case}");
-        for pointer in ["/keepalive/on", "/exposure", "/owner/pid", "/inode", "/silence_ms"] {
+        for pointer in [
+            "/keepalive/on",
+            "/exposure",
+            "/owner/pid",
+            "/inode",
+            "/silence_ms",
+        ] {
             assert!(row.at(pointer).is_null(), "{pointer}: {case}");
         }
     }

@@ -14,6 +14,7 @@ mod owners;
 mod redis;
 mod refusals;
 mod rights;
+mod selectors;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,8 @@ fn main() -> ExitCode {
         rights::root_a_user_without_rights_gets_an_audit,
         rights::root_a_source_that_is_not_permitted_names_the_capability,
         rights::root_in_a_user_namespace_the_own_connections_are_seen,
+        selectors::root_selectors_choose_what_they_say,
+        selectors::root_the_audit_counts_what_the_list_shows,
         refusals::values_that_mean_nothing_are_refused,
         refusals::root_the_faulty_iterator_is_refused_by_name,
         refusals::a_broken_pipe_is_success,
@@ -76,5 +79,9 @@ fn main() -> ExitCode {
         })
     })
     .collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // One at a time in one process: what a test forks holds the descriptors of all for a moment.
+    // cargo-nextest gives each test a process of its own.
+    arguments.test_threads.get_or_insert(1);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }

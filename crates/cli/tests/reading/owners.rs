@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 
 use crate::kit::deadline::wait_for;
-use crate::kit::listing::{Listing, Row, Source, sockpulse};
+use crate::kit::listing::{Listing, Source, sockpulse};
 use crate::kit::netns::Netns;
 use crate::kit::openly::Openly;
 use crate::kit::socket::{Options, connect, connected, listen};
@@ -53,30 +53,6 @@ impl Drop for Holder {
 /// The sources that see processes.
 const SEEING: [Source; 3] = [Source::TaskFile, Source::IterTcp, Source::Pidfd];
 
-/// Every process that holds the socket, by pid, with descriptor and name.
-fn processes(row: &Row) -> Vec<(u64, u64, &str)> {
-    match row.at("/owner/processes").as_array() {
-        Some(all) => all
-            .iter()
-            .map(|process| {
-                (
-                    process["pid"].as_u64().unwrap(),
-                    process["fd"].as_u64().unwrap(),
-                    process["program"].as_str().unwrap(),
-                )
-            })
-            .collect(),
-        None => row
-            .number("/owner/pid")
-            .map(|pid| {
-                let fd = row.number("/owner/fd").unwrap();
-                (pid, fd, row.text("/owner/program").unwrap())
-            })
-            .into_iter()
-            .collect(),
-    }
-}
-
 /// A connection that a server handed on to its workers belongs to all of them.
 pub(crate) fn root_a_shared_socket_has_all_its_processes() {
     let netns = Netns::anonymous();
@@ -91,15 +67,10 @@ pub(crate) fn root_a_shared_socket_has_all_its_processes() {
     for source in SEEING {
         let listing = Listing::of(&netns, source, &["--netns", "self"]);
         let row = listing.row(cookie);
-        let seen: Vec<u64> = processes(row).iter().map(|process| process.0).collect();
+        let seen: Vec<u64> = row.processes().iter().map(|process| process.0).collect();
         assert_eq!(seen, expected, "{source:?}: {row:?}");
-        assert_eq!(
-            row.number("/owner/pid"),
-            Some(expected[0]),
-            "{source:?}: {row:?}"
-        );
         for worker in &workers {
-            let all = processes(row);
+            let all = row.processes();
             let one = all.iter().find(|process| process.0 == worker.pid());
             assert_eq!(one, Some(&(worker.pid(), 1, "cat")), "{source:?}: {row:?}");
         }
@@ -134,7 +105,7 @@ pub(crate) fn root_a_pre_forked_listener_belongs_to_its_workers() {
     for source in SEEING {
         let listing = Listing::of(&netns, source, &["--netns", "self"]);
         let row = listing.row(cookie);
-        let seen: Vec<u64> = processes(row).iter().map(|process| process.0).collect();
+        let seen: Vec<u64> = row.processes().iter().map(|process| process.0).collect();
         let expected: Vec<u64> = workers.iter().map(Holder::pid).collect();
         assert_eq!(seen, expected, "{source:?}: {row:?}");
         assert_eq!(
@@ -149,7 +120,7 @@ pub(crate) fn root_a_pre_forked_listener_belongs_to_its_workers() {
         );
         let row = listing.row(accepted);
         assert_eq!(
-            processes(row),
+            row.processes(),
             [],
             "nobody has accepted it: {source:?}: {row:?}"
         );

@@ -130,7 +130,8 @@ pub(crate) fn root_hidepid_is_said() {
     let open = Openly::new();
     let script = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
     let unshare = ["unshare", "-m", "sh", "-c", script, "sh"];
-    let list = [open.sockpulse(), "list", "-o", "json", "--netns", "self"];
+    let program = open.sockpulse();
+    let list = [&*program, "list", "-o", "json", "--netns", "self"];
     let words = [&unshare[..], &NOBODY, &list].concat();
     let ran = run(Command::new(words[0]).args(&words[1..]));
     assert_eq!(ran.status, Some(3), "{}", ran.stderr);

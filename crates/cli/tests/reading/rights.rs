@@ -49,8 +49,7 @@ fn as_nobody(words: &[&str]) -> Ran {
     let netns = Netns::anonymous();
     let root_listener = crate::kit::socket::listen(&netns, "127.0.0.1", 6000);
     let open = Openly::new();
-    let connected = ["connected", open.sockpulse()];
-    let fixture = fixture::words_of(open.fixture(), &connected);
+    let fixture = fixture::words_of(&open.fixture(), &["connected", &open.sockpulse()]);
     let fixture: Vec<&str> = fixture.iter().map(AsRef::as_ref).collect();
     let all = [&NOBODY[..], &fixture, words].concat();
     let ran = netns.run(|| run(&mut command(&all)));
@@ -117,7 +116,7 @@ pub(crate) fn root_in_a_user_namespace_the_own_connections_are_seen() {
     ] {
         let script = "ip link set lo up && exec \"$@\"";
         let unshare = ["unshare", "-U", "-r", "-n", "sh", "-c", script, "sh"];
-        let fixture = fixture::words_of(open.fixture(), &["connected", open.sockpulse()]);
+        let fixture = fixture::words_of(&open.fixture(), &["connected", &open.sockpulse()]);
         let fixture: Vec<&str> = fixture.iter().map(AsRef::as_ref).collect();
         let all = [who, &unshare, &fixture, settings].concat();
         let listing = Listing::from(run(&mut command(&all)));

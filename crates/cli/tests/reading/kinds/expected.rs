@@ -205,29 +205,28 @@ pub(super) fn timer_of_ss(name: &str) -> &'static [Option<&'static str>] {
 
 /// Whose it is.
 pub(super) fn owner(animal: &Animal, row: &Row, source: Source, case: &str) {
-    let pid = row.number("/owner/pid");
+    let owners = row.processes();
     let (socket, must_know) = match (&animal.held, source) {
         (Held::Here(socket), Source::TaskFile | Source::Pidfd) => (socket, true),
         // A subflow is in no descriptor table, but the socket above it is.
         (Held::ByMptcp(socket), Source::TaskFile | Source::IterTcp) => (socket, true),
         (Held::Here(socket) | Held::ByMptcp(socket), _) => (socket, false),
         (Held::Orphan | Held::Unaccepted | Held::Entry, _) => {
-            assert_eq!(pid, None, "{case}: {row:?}");
+            assert_eq!(owners, [], "{case}: {row:?}");
             assert!(row.at("/owner/unknown").is_string(), "{case}: {row:?}");
             return;
         }
     };
-    assert!(pid.is_some() || !must_know, "{case}: {row:?}");
-    if pid.is_some() {
-        assert_eq!(pid, Some(std::process::id().into()), "{case}");
-        let descriptor = u64::try_from(socket.as_raw_fd()).unwrap();
-        assert_eq!(row.number("/owner/fd"), Some(descriptor), "{case}");
-        let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
-        assert_eq!(row.text("/owner/program"), Some(comm.trim_end()), "{case}");
-        assert_eq!(row.at("/owner/unknown"), &Value::Null, "{case}");
-    } else {
+    assert!(!owners.is_empty() || !must_know, "{case}: {row:?}");
+    if owners.is_empty() {
         assert!(row.at("/owner/unknown").is_string(), "{case}: {row:?}");
+        return;
     }
+    let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
+    let descriptor = u64::try_from(socket.as_raw_fd()).unwrap();
+    let expected = (std::process::id().into(), descriptor, comm.trim_end());
+    assert_eq!(owners, [expected], "{case}: {row:?}");
+    assert_eq!(row.at("/owner/unknown"), &Value::Null, "{case}");
 }
 
 /// What changes by itself must lie between what the kernel told before and after.

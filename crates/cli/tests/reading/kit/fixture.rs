@@ -5,6 +5,7 @@
 //! --fixture churn INDEX           connects and closes until its stdin ends, says how often
 //! --fixture connected COMMAND…    runs COMMAND while it holds one connection over loopback
 //! --fixture without-bpf COMMAND…  runs COMMAND where bpf(2) does not exist
+//! --fixture weighed COMMAND…      runs COMMAND without stdout, says how much memory it took, KiB
 //! ```
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
+use super::listing::run_to;
 use super::netns::Netns;
 use super::socket::Options;
 use super::sys;
@@ -41,6 +43,7 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
             sys::forbid_bpf();
             panic!("{}", Command::new(program).args(words).exec());
         }
+        ["weighed", program, ref words @ ..] => weighed(program, words),
         _ => panic!("no such fixture: {words:?}"),
     }
     Some(ExitCode::SUCCESS)
@@ -48,8 +51,8 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
 
 /// The command line of a fixture.
 pub(crate) fn words(words: &[&str]) -> Vec<String> {
-    let own = std::env::current_exe().expect("the own program");
-    words_of(own.to_str().expect("a path in UTF-8"), words)
+    // Also when a build has replaced this binary meanwhile.
+    words_of(&format!("/proc/{}/exe", std::process::id()), words)
 }
 
 /// The same with a copy of this binary.
@@ -150,6 +153,13 @@ fn churn(index: u32) {
         }
         report(count);
     });
+}
+
+/// A process that was forked counts what its parent had in memory: this one has little.
+fn weighed(program: &str, words: &[&str]) {
+    let ran = run_to(Command::new(program).args(words), Stdio::null());
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    report(ran.peak_kib);
 }
 
 fn connected(program: &str, words: &[&str]) -> ExitCode {

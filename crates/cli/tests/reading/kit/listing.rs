@@ -196,6 +196,21 @@ impl Row {
         self.at(pointer).as_u64()
     }
 
+    /// Every process that holds the socket with descriptor and name, by pid. Other readers, of tests
+    /// that run beside this one, may hold a duplicate for a moment: they are left out.
+    pub(crate) fn processes(&self) -> Vec<(u64, u64, &str)> {
+        let several = self.at("/owner/processes").as_array();
+        let owners = several.map_or_else(|| std::slice::from_ref(self.at("/owner")), Vec::as_slice);
+        owners
+            .iter()
+            .filter_map(|owner| {
+                let program = owner["program"].as_str()?;
+                Some((owner["pid"].as_u64()?, owner["fd"].as_u64()?, program))
+            })
+            .filter(|(_, _, program)| *program != "sockpulse")
+            .collect()
+    }
+
     pub(crate) fn cookie(&self) -> u64 {
         let text = self
             .text("/cookie")

@@ -11,39 +11,40 @@ use super::listing::SOCKPULSE;
 #[derive(Debug)]
 pub(crate) struct Openly {
     folder: PathBuf,
-    sockpulse: String,
-    fixture: String,
 }
 
 impl Openly {
     /// Makes them.
     pub(crate) fn new() -> Self {
-        let own = std::env::current_exe().expect("the own program");
         let template = std::env::temp_dir().join("sockpulse-test");
-        let folder = unique(&template);
-        let copy = |from: &Path, name: &str| {
-            let to = folder.join(name);
-            std::fs::copy(from, &to).expect("a copy of a program");
-            std::fs::set_permissions(&to, Permissions::from_mode(0o755)).expect("chmod");
-            to.to_str().expect("a path in UTF-8").to_owned()
+        let open = Self {
+            folder: unique(&template),
         };
-        let sockpulse = copy(Path::new(SOCKPULSE), "sockpulse");
-        let fixture = copy(&own, "fixture");
-        Self {
-            folder,
-            sockpulse,
-            fixture,
-        }
+        open.copy(Path::new(SOCKPULSE), "sockpulse");
+        // Also when a build has replaced this binary meanwhile.
+        open.copy(Path::new("/proc/self/exe"), "fixture");
+        open
+    }
+
+    fn copy(&self, from: &Path, name: &str) {
+        let to = self.folder.join(name);
+        std::fs::copy(from, &to).expect("a copy of a program");
+        std::fs::set_permissions(&to, Permissions::from_mode(0o755)).expect("chmod");
+    }
+
+    fn path(&self, name: &str) -> String {
+        let path = self.folder.join(name);
+        path.to_str().expect("a path in UTF-8").to_owned()
     }
 
     /// The binary under test.
-    pub(crate) fn sockpulse(&self) -> &str {
-        &self.sockpulse
+    pub(crate) fn sockpulse(&self) -> String {
+        self.path("sockpulse")
     }
 
     /// This test binary.
-    pub(crate) fn fixture(&self) -> &str {
-        &self.fixture
+    pub(crate) fn fixture(&self) -> String {
+        self.path("fixture")
     }
 
     /// The folder.
