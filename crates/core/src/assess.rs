@@ -133,7 +133,7 @@ pub fn assess_many(
     if let Observed::Known(effective) = &effective {
         let backoff = defaults.and_then(|defaults| {
             Some(Backoff {
-                rto: Duration::from_millis(connection.rto_ms?.into()),
+                rto: rto_without_backoff(connection, defaults.rto_min)?,
                 rto_min: defaults.rto_min,
                 rto_max: defaults.rto_max,
                 retries2: defaults.retries2,
@@ -148,6 +148,17 @@ pub fn assess_many(
         assessment.codes = codes(connection, target, keepalive, &assessment);
     }
     assessment
+}
+
+/// The kernel doubles the timeout itself with each retransmission (`tcp_retransmit_timer()`); with a
+/// zero window, when nothing is in flight, it only counts how often (`tcp_probe0_when()`).
+fn rto_without_backoff(connection: &Connection, floor: Duration) -> Option<Duration> {
+    let rto = Duration::from_millis(connection.rto_ms?.into());
+    match (connection.in_flight, connection.backoff) {
+        // At its ceiling it was not doubled each time.
+        (Some(true), Some(times @ 1..)) => Some((rto / (1 << times.min(31))).max(floor.min(rto))),
+        _ => Some(rto),
+    }
 }
 
 fn exposure(
@@ -424,6 +435,24 @@ mod tests {
             codes(judged(|c| c.id.remote.addr = [127, 0, 0, 1].into())),
             []
         );
+    }
+
+    #[test]
+    fn what_was_doubled_already_is_not_doubled_again() {
+        let busy = |rto_ms, backoff, in_flight| {
+            let assessment = judged(|c| {
+                c.rto_ms = Some(rto_ms);
+                c.backoff = Some(backoff);
+                c.in_flight = Some(in_flight);
+            });
+            assessment.detection.unwrap().unacknowledged
+        };
+        assert_eq!(busy(204 << 5, 5, true), busy(204, 0, true));
+        assert_eq!(busy(204, 5, false), busy(204, 0, false), "a zero window");
+        // At the ceiling the doubling is no longer seen in it.
+        assert_eq!(busy(120_000, 255, true), busy(200, 0, true));
+        // A route may have a lower floor than the namespace.
+        assert_ne!(busy(50, 0, true), busy(200, 0, true));
     }
 
     #[test]

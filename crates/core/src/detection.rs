@@ -9,6 +9,7 @@
 use core::time::Duration;
 
 use crate::settings::EffectiveTimers;
+use crate::waits::{LastWait, Waits, doubled, repeated};
 use crate::wheel::Hz;
 
 /// When a dead peer is noticed in one case.
@@ -191,68 +192,47 @@ pub fn unacknowledged(
     user_timeout: Option<Duration>,
     hz: Option<Hz>,
 ) -> Noticed {
-    let limit = user_timeout.unwrap_or_else(|| model_timeout(backoff));
     let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
     let first = backoff.rto.min(backoff.rto_max);
-    let (mut exact, mut latest) = (Duration::ZERO, Duration::ZERO);
-    let mut timeout = first;
-    while exact < limit {
-        timeout = timeout.saturating_mul(2).min(backoff.rto_max);
-        // tcp_clamp_rto_to_user_timeout()
-        let wait = if user_timeout.is_some() {
-            timeout.min(limit - exact)
-        } else {
-            timeout
-        };
-        if wait.is_zero() {
-            break;
-        }
-        exact += wait;
-        latest += late(wait);
-    }
+    let (limit, last) = match user_timeout {
+        Some(limit) => (limit, LastWait::Cut),
+        None => (model_timeout(backoff), LastWait::Whole),
+    };
+    let waits = doubled(first, backoff.rto_max, limit, last, late);
     // A late timer may reach the limit one tick sooner in the count, never before the limit itself.
     Noticed::After {
-        earliest: first + limit.min(exact),
-        by_settings: first + exact,
-        latest: late(first) + late(first) + latest,
+        earliest: first.saturating_add(limit.min(waits.exact)),
+        by_settings: first.saturating_add(waits.exact),
+        latest: late(first).saturating_mul(2).saturating_add(waits.latest),
     }
 }
 
 /// Zero-window probes with doubled timeouts, until `tcp_retries2` of them are unanswered or the user
-/// timeout has passed since the first.
+/// timeout has passed since the first, whichever comes sooner.
 #[must_use]
 pub fn zero_window(backoff: &Backoff, user_timeout: Option<Duration>, hz: Option<Hz>) -> Noticed {
     let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
-    let mut timeout = backoff.rto.max(backoff.rto_min).min(backoff.rto_max);
-    if let Some(limit) = user_timeout {
-        let by_settings = timeout + limit;
-        // Each doubled wait may be late, and the last one is cut to what is left of the limit.
-        let (mut passed, mut latest) = (Duration::ZERO, late(timeout));
-        while passed < limit {
-            timeout = timeout.saturating_mul(2).min(backoff.rto_max);
-            let wait = timeout.min(limit - passed);
-            if wait.is_zero() {
-                break;
-            }
-            passed += wait;
-            latest += late(wait);
+    let first = backoff.rto.max(backoff.rto_min).min(backoff.rto_max);
+    let by_count = repeated(first, backoff.rto_max, backoff.retries2, late);
+    // The timeout counts from the first probe, and each wait behind it may be late.
+    let by_time = user_timeout.map(|limit| {
+        let waits = doubled(first, backoff.rto_max, limit, LastWait::Cut, late);
+        Waits {
+            exact: first.saturating_add(limit),
+            latest: late(first).saturating_add(waits.latest),
         }
-        return Noticed::After {
-            earliest: by_settings,
-            by_settings,
-            latest,
-        };
-    }
-    let (mut exact, mut latest) = (Duration::ZERO, Duration::ZERO);
-    for _ in 0..=backoff.retries2 {
-        exact += timeout;
-        latest += late(timeout);
-        timeout = timeout.saturating_mul(2).min(backoff.rto_max);
-    }
+    });
+    let waits = match by_time {
+        Some(by_time) => Waits {
+            exact: by_time.exact.min(by_count.exact),
+            latest: by_time.latest.min(by_count.latest),
+        },
+        None => by_count,
+    };
     Noticed::After {
-        earliest: exact,
-        by_settings: exact,
-        latest,
+        earliest: waits.exact,
+        by_settings: waits.exact,
+        latest: waits.latest,
     }
 }
 
@@ -398,6 +378,72 @@ mod tests {
         };
         let measured = Duration::from_millis(4_300);
         assert!(earliest <= measured && measured <= latest + Duration::from_millis(60));
+    }
+
+    #[test]
+    fn the_count_of_zero_window_probes_ends_it_before_a_long_user_timeout() {
+        let hour = Some(Duration::from_secs(3_600));
+        for retries2 in [3, 5, 8] {
+            let backoff = backoff(204, retries2);
+            assert_eq!(
+                zero_window(&backoff, hour, hz()),
+                zero_window(&backoff, None, hz())
+            );
+        }
+        let short = Some(Duration::from_secs(2));
+        let noticed = zero_window(&backoff(204, 15), short, hz());
+        assert_eq!(noticed.by_settings(), Some(Duration::from_millis(2_204)));
+    }
+
+    /// Wait by wait, as the kernel does it.
+    fn one_by_one(b: &Backoff, user_timeout: Option<Duration>) -> Duration {
+        let limit = user_timeout.unwrap_or_else(|| model_timeout(b));
+        let first = b.rto.min(b.rto_max);
+        let (mut passed, mut timeout) = (Duration::ZERO, first);
+        while passed < limit {
+            timeout = (timeout * 2).min(b.rto_max);
+            passed += match user_timeout {
+                Some(_) => timeout.min(limit - passed),
+                None => timeout,
+            };
+        }
+        first + passed
+    }
+
+    #[test]
+    fn alike_waits_are_reckoned_at_once_and_rightly() {
+        for rto in [200, 204, 3_000, 119_000, 120_000] {
+            for retries2 in [0, 3, 8, 15, 100] {
+                for ut in [
+                    None,
+                    Some(1),
+                    Some(240_000),
+                    Some(360_001),
+                    Some(86_400_000),
+                ] {
+                    let ut = ut.map(Duration::from_millis);
+                    let b = backoff(rto, retries2);
+                    assert_eq!(
+                        unacknowledged(&b, ut, None).by_settings(),
+                        Some(one_by_one(&b, ut)),
+                        "rto {rto} ms, retries2 {retries2}, user timeout {ut:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_value_that_a_program_can_set_takes_long() {
+        let hostile = Backoff {
+            rto_max: Duration::from_millis(1),
+            ..backoff(1, u32::MAX)
+        };
+        let month = Some(Duration::from_millis(2_147_483_647));
+        for ut in [None, month] {
+            let _ = unacknowledged(&hostile, ut, hz());
+            let _ = zero_window(&hostile, ut, hz());
+        }
     }
 
     #[test]

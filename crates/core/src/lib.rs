@@ -22,6 +22,7 @@ pub mod paths;
 pub mod place;
 pub mod selector;
 pub mod settings;
+mod waits;
 pub mod wheel;
 
 #[cfg(test)]
