@@ -18,13 +18,19 @@ pub(crate) fn root_selectors_choose_what_they_say() {
     let comm = std::fs::read_to_string("/proc/self/comm").unwrap();
     let glob = format!("{}*", &comm[..4]);
     let choices: [(Vec<&str>, Chosen); 17] = [
-        (vec!["--state", "established"], |row| state(row) == "established"),
+        (vec!["--state", "established"], |row| {
+            state(row) == "established"
+        }),
         (vec!["--state", "fin-wait-2", "--state", "listen"], |row| {
             ["fin-wait-2", "listen"].contains(&state(row))
         }),
         (vec!["--local", ":5001"], |row| row.end("local").1 == 5001),
         (vec!["--local", "192.0.2.0/24"], |row| {
-            row.end("local").0.to_canonical().to_string().starts_with("192.0.2.")
+            row.end("local")
+                .0
+                .to_canonical()
+                .to_string()
+                .starts_with("192.0.2.")
         }),
         (vec!["--remote", "2001:db8::/64"], |row| {
             row.end("remote").0.to_string().starts_with("2001:db8::")
@@ -42,16 +48,23 @@ pub(crate) fn root_selectors_choose_what_they_say() {
         (vec!["--port", "7000", "--state", "close-wait"], |row| {
             row.end("remote").1 == 7000 && state(row) == "close-wait"
         }),
-        (vec!["--exposure", "fragile"], |row| exposure(row) == "fragile"),
-        (vec!["--exposure", "unprotected", "--exposure", "slow"], |row| {
-            ["unprotected", "slow"].contains(&exposure(row))
+        (vec!["--exposure", "fragile"], |row| {
+            exposure(row) == "fragile"
         }),
+        (
+            vec!["--exposure", "unprotected", "--exposure", "slow"],
+            |row| ["unprotected", "slow"].contains(&exposure(row)),
+        ),
         (vec!["--pid", &own], |row| !row.processes().is_empty()),
         (vec!["--program", &glob], |row| !row.processes().is_empty()),
         (vec!["--program", "nobody-is-called-so"], |_| false),
-        (vec!["--silent-for", "0"], |row| row.at("/silence_ms").is_u64()),
+        (vec!["--silent-for", "0"], |row| {
+            row.at("/silence_ms").is_u64()
+        }),
         (vec!["--silent-for", "7d"], |_| false),
-        (vec!["--cgroup", "/"], |row| row.at("/owner/cgroup").is_string()),
+        (vec!["--cgroup", "/"], |row| {
+            row.at("/owner/cgroup").is_string()
+        }),
     ];
     for (words, chosen) in choices {
         let cookies = |rows: BTreeMap<u64, Row>| rows.into_keys().collect::<Vec<_>>();
@@ -66,13 +79,32 @@ pub(crate) fn root_the_audit_counts_what_the_list_shows() {
     let zoo = Zoo::open();
     for source in Source::ALL {
         let rows = Listing::of(&zoo.pair.here, source, &["--netns", "self"]).rows;
-        let words = [&["audit", "-o", "json", "--netns", "self"][..], &source.flags()].concat();
+        let words = [
+            &["audit", "-o", "json", "--netns", "self"][..],
+            &source.flags(),
+        ]
+        .concat();
         let ran = sockpulse(&zoo.pair.here, &words);
-        assert!(matches!(ran.status, Some(0 | 3)), "{source:?}: {}", ran.stderr);
+        assert!(
+            matches!(ran.status, Some(0 | 3)),
+            "{source:?}: {}",
+            ran.stderr
+        );
         let audit = ran.json();
-        for name in ["unprotected", "slow", "fragile", "protected", "probing", "local", "unknown"] {
+        for name in [
+            "unprotected",
+            "slow",
+            "fragile",
+            "protected",
+            "probing",
+            "local",
+            "unknown",
+        ] {
             let listed = rows.values().filter(|row| exposure(row) == name).count();
-            assert_eq!(audit["total"][name], listed, "{source:?}: {name}: {audit:#}");
+            assert_eq!(
+                audit["total"][name], listed,
+                "{source:?}: {name}: {audit:#}"
+            );
         }
         for (name, count) in audit["states"].as_object().unwrap() {
             let listed = rows.values().filter(|row| state(row) == name).count();
@@ -80,7 +112,11 @@ pub(crate) fn root_the_audit_counts_what_the_list_shows() {
         }
         let defaults = &audit["namespaces"][0]["defaults"];
         assert_eq!(defaults["idle_s"], 3600, "{source:?}: {audit:#}");
-        assert_eq!(defaults["detects_after_s"], 3600 + 4 * 20, "{source:?}: {audit:#}");
+        assert_eq!(
+            defaults["detects_after_s"],
+            3600 + 4 * 20,
+            "{source:?}: {audit:#}"
+        );
     }
 }
 
