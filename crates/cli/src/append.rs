@@ -251,13 +251,25 @@ fn json_char(out: &mut Vec<u8>, c: char) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),
         '\\' => out.extend_from_slice(b"\\\\"),
-        c if misleading(c) => {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a vector does not fail.
-                let _ = write!(out, "\\u{unit:04x}");
-            }
+        c => obeyed_by_none(out, c),
+    }
+}
+
+/// A JSON document that was made elsewhere and has no line ends: control characters that may stand
+/// raw in JSON's strings are escaped as in [`json_string()`].
+pub(crate) fn json_document(out: &mut Vec<u8>, text: &str) {
+    text.chars().for_each(|c| obeyed_by_none(out, c));
+}
+
+/// A character of a JSON string, escaped if it misleads.
+fn obeyed_by_none(out: &mut Vec<u8>, c: char) {
+    if misleading(c) {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a vector does not fail.
+            let _ = write!(out, "\\u{unit:04x}");
         }
-        c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    } else {
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 

@@ -20,6 +20,18 @@ pub struct ProgramKey {
     pub cgroup: Option<CgroupId>,
 }
 
+impl ProgramKey {
+    /// With which connections this one is counted.
+    #[must_use]
+    pub fn of(connection: &Connection) -> Self {
+        let owner = &connection.owner;
+        Self {
+            program: owner.processes.first().map(|process| process.comm),
+            cgroup: owner.cgroup,
+        }
+    }
+}
+
 /// One program's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProgramTally {
@@ -149,10 +161,7 @@ impl Audit {
                 .entry(connection.id.netns)
                 .or_default() += 1;
         }
-        let key = ProgramKey {
-            program: connection.owner.processes.first().map(|p| p.comm),
-            cgroup: connection.owner.cgroup,
-        };
+        let key = ProgramKey::of(connection);
         match &mut self.current {
             Some((current, tally)) if *current == key => {
                 tally.add(connection, assessment, exposure);

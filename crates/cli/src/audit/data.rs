@@ -30,7 +30,7 @@ pub(super) fn json(out: &mut Vec<u8>, audited: &Audited<'_>) -> io::Result<()> {
         "programs": programs,
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
     });
-    serde_json::to_writer(&mut *out, &document)?;
+    append::json_document(out, &serde_json::to_string(&document)?);
     // The coverage is written as in a listing: it takes the place of the closing brace.
     out.pop();
     out.extend_from_slice(b",\"coverage\":");
@@ -42,7 +42,7 @@ pub(super) fn json(out: &mut Vec<u8>, audited: &Audited<'_>) -> io::Result<()> {
 /// A line for each program, worst first.
 pub(super) fn json_lines(out: &mut Vec<u8>, audited: &Audited<'_>) -> io::Result<()> {
     for program in programs(audited) {
-        serde_json::to_writer(&mut *out, &program)?;
+        append::json_document(out, &serde_json::to_string(&program)?);
         out.push(b'\n');
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use sockpulse_core::audit::ProgramKey;
-use sockpulse_core::{Audit, CgroupId, Exposure, Place, Report, Target};
+use sockpulse_core::{Audit, Exposure, Place, Report, Target};
 
 use crate::app::Face;
 use crate::args::AuditArgs;
@@ -53,16 +53,17 @@ pub(crate) fn run(
     Ok(judge(&args.fail_on, &report, &surveyed, stderr))
 }
 
-/// Counts rows, and keeps the place of each cgroup.
+/// Counts rows, and keeps the place of each program.
 struct Count {
     audit: Audit,
     places: Places,
-    /// A run of rows mostly belongs to one cgroup.
-    last: Option<CgroupId>,
+    /// A run of rows mostly belongs to one program.
+    last: Option<ProgramKey>,
 }
 
-/// Where programs run, by cgroup.
-pub(crate) type Places = BTreeMap<CgroupId, Place>;
+/// Where programs run. Their cgroup alone does not tell: where it is the root or unknown, as with
+/// hybrid mounts, the place is that of the process.
+type Places = BTreeMap<ProgramKey, Place>;
 
 impl Count {
     fn new(target: Target) -> Self {
@@ -74,12 +75,11 @@ impl Count {
     }
 
     fn add(&mut self, row: &Row<'_>) {
-        let cgroup = row.connection.owner.cgroup;
-        if let Some(id) = cgroup
-            && self.last != cgroup
-        {
-            self.places.entry(id).or_insert_with(|| row.place.clone());
-            self.last = cgroup;
+        let key = ProgramKey::of(row.connection);
+        let counts = row.assessment.exposure.is_some();
+        if counts && self.last != Some(key) {
+            self.places.entry(key).or_insert_with(|| row.place.clone());
+            self.last = Some(key);
         }
         self.audit.add(row.connection, row.assessment);
     }
@@ -97,10 +97,7 @@ fn show(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let host = terminal::host();
-    let place = |key: &ProgramKey| {
-        let place = key.cgroup.and_then(|cgroup| places.get(&cgroup));
-        place.cloned().unwrap_or_default()
-    };
+    let place = |key: &ProgramKey| places.get(key).cloned().unwrap_or_default();
     let audited = Audited {
         host: &host,
         report,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
-use sockpulse_core::{Coverage, Gap, Source};
+use sockpulse_core::{Coverage, Gap, Place, Source};
 
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::machine::{Machine, Survey, Visitor};
@@ -44,6 +44,21 @@ fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed,
 fn refused(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
     let error = "failed to enter the namespace \u{1b}[2J";
     Err(CommandError::new(ErrorKind::NotPermitted, error).hint("grant CAP_SYS_ADMIN"))
+}
+
+/// Two programs whose sockets were made in one cgroup, as all are where cgroup v2 is mounted beside
+/// the older hierarchies: where each runs is told by its process.
+fn neighbours(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    for (name, unit) in [
+        (&b"one"[..], "a.service"),
+        (b"\xc2\x9b31m\x7f", "b.service"),
+    ] {
+        let mut sample = sample::Sample::new(sample::off());
+        sample.connection.owner.processes = vec![sample::process(7, 3, name)];
+        sample.place = Place::from_cgroup(&format!("/system.slice/{unit}"));
+        visit(&sample.row()).map_err(CommandError::output)?;
+    }
+    Ok(Surveyed::default())
 }
 
 /// Answers only when the options are those of the test below.
@@ -155,6 +170,30 @@ fn json_is_one_document() {
     let mut document: Value = serde_json::from_str(&out).unwrap();
     document["host"] = "db7".into();
     insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+}
+
+#[test]
+fn programs_of_one_cgroup_keep_their_own_places() {
+    let (csv, _, _) = audited("sockpulse -o csv", neighbours);
+    for (program, unit) in [("one,", ",a.service,"), ("\\u{9b}31m", ",b.service,")] {
+        let record = csv.lines().find(|line| line.starts_with(program));
+        assert!(record.is_some_and(|line| line.contains(unit)), "{csv}");
+    }
+}
+
+#[test]
+fn what_a_terminal_would_obey_is_escaped_in_json() {
+    for line in ["sockpulse -o json", "sockpulse -o jsonl"] {
+        let (out, _, _) = audited(line, neighbours);
+        assert!(out.contains(r"\u009b31m\u007f"), "{out}");
+        assert!(
+            !out.replace('\n', "").chars().any(char::is_control),
+            "{out}"
+        );
+        for document in out.lines() {
+            let _: Value = serde_json::from_str(document).unwrap();
+        }
+    }
 }
 
 #[test]
