@@ -10,6 +10,7 @@ use sockpulse_linux::Proc;
 use sockpulse_linux::support::{Facility, Support};
 
 use crate::error::{CommandError, ErrorKind, Exit};
+use crate::fit;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::survey::risks_accepted;
 
@@ -110,20 +111,11 @@ fn facility_json(facility: &Facility) -> serde_json::Value {
 /// An indented line with a label, wrapped at the terminal's width.
 fn detail(out: &mut dyn Write, width: usize, label: &str, text: &str) -> io::Result<()> {
     const INDENT: usize = 15;
-    let room = width.saturating_sub(INDENT).max(20);
-    let mut line = String::new();
-    let mut label = label;
-    for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            writeln!(out, "       {label:>6}  {line}")?;
-            (label, line) = ("", String::new());
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    writeln!(out, "       {label:>6}  {line}")
+    let lines = fit::wrap(text, width.saturating_sub(INDENT).max(20), 0);
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    labels
+        .zip(lines)
+        .try_for_each(|(label, line)| writeln!(out, "       {label:>6}  {line}"))
 }
 
 #[cfg(test)]

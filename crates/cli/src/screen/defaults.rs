@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sockpulse_core::{Namespace, NetnsDefaults, human};
+use sockpulse_core::{
+    Namespace, NetnsDefaults, Setting, SocketTimers, UserTimeout, detection, human,
+};
 
 use super::{Line, limited, painted};
 use crate::append;
@@ -53,12 +55,14 @@ fn sentence(defaults: &NetnsDefaults) -> String {
 
 /// When a dead peer is noticed by these defaults; `None` for never.
 pub(crate) fn noticed_after(defaults: &NetnsDefaults) -> Option<Duration> {
-    let idle = u64::try_from(defaults.idle_s).ok()?;
-    let interval = u64::try_from(defaults.interval_s).unwrap_or(0);
-    let probes = u64::try_from(defaults.probes).unwrap_or(0);
-    Some(Duration::from_secs(
-        idle.saturating_add(interval.saturating_mul(probes)),
-    ))
+    let asked = SocketTimers {
+        keepalive: true,
+        idle: Setting::Namespace,
+        interval: Setting::Namespace,
+        probes: Setting::Namespace,
+        user_timeout: UserTimeout::OFF,
+    };
+    detection::idle(&asked.effective(defaults), None).by_settings()
 }
 
 fn seconds(value: i64) -> String {
