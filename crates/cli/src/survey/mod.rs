@@ -18,6 +18,7 @@ use sockpulse_linux::netns::{self, Netns};
 use sockpulse_linux::pidfd;
 use sockpulse_linux::procfs::{Proc, Wanted};
 
+use crate::coverage::counted;
 use crate::error::CommandError;
 use crate::machine::Visitor;
 use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
@@ -55,9 +56,10 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
     let mut join = Join::new(&selector, target, &proc, filler, namespaces, visitor);
     join.coverage.gaps.extend(start.gaps);
     join.coverage.notes.extend(start.notes);
-    join.coverage.namespaces = u64::try_from(handles.len()).unwrap_or(u64::MAX);
     read_all(&sources, &handles, &mut join).map_err(CommandError::output)?;
     let (namespaces, mut coverage) = join.finish().map_err(CommandError::output)?;
+    // Those that could not be entered are gaps.
+    coverage.namespaces = u64::try_from(namespaces.len()).unwrap_or(u64::MAX);
     tell_unknown_settings(&mut coverage);
     Ok(Surveyed {
         namespaces,
@@ -205,7 +207,7 @@ fn tell_unknown_settings(coverage: &mut Coverage) {
             _ => continue,
         };
         coverage.gaps.push(Gap {
-            what: format!("the settings of {connections} connections"),
+            what: format!("the settings of {}", counted(*connections, "connection")),
             why: why.why().into(),
             remedy: Some(remedy.into()),
         });

@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use sockpulse_bpf::{IterTcp, Reader, TaskFile};
 use sockpulse_core::{Connection, Gap, NetnsId};
 use sockpulse_linux::netns::Netns;
-use sockpulse_linux::sock_diag::{self, DumpEnd, Socket, States, TcpInfo};
+use sockpulse_linux::sock_diag::{self, DiagMessage, DumpEnd, Socket, States, TcpInfo};
 
 use super::cookies::CookieSet;
 
@@ -119,12 +119,14 @@ fn dump(
     };
     let mut outcome = Ok(());
     let mut lookup = Lookup::default();
+    let mut unreadable = None;
     let end = Socket::open().and_then(|mut socket| {
         socket.dump_both(States::ALL, info, |batch| {
+            let messages = readable(batch, &mut unreadable);
             outcome = match walk {
-                Walk::All => all(netns, batch, to),
-                Walk::Unowned => unowned(netns, batch, &mut lookup, to),
-                Walk::Only(wanted) => only(netns, batch, wanted, to),
+                Walk::All => all(netns, messages, to),
+                Walk::Unowned => unowned(netns, messages, &mut lookup, to),
+                Walk::Only(wanted) => only(netns, messages, wanted, to),
                 Walk::IterTcp(_) => Ok(()),
             };
             match outcome {
@@ -134,7 +136,24 @@ fn dump(
         })
     });
     outcome?;
-    Ok(end)
+    Ok(match unreadable {
+        Some(error) => Err(error),
+        None => end,
+    })
+}
+
+/// The messages that can be read. Another one is a socket that is missed: its error is kept.
+fn readable<'a>(
+    batch: &'a [u8],
+    unreadable: &'a mut Option<sockpulse_linux::Error>,
+) -> impl Iterator<Item = DiagMessage<'a>> {
+    sock_diag::messages(batch).filter_map(|message| match message {
+        Ok(message) => Some(message),
+        Err(error) => {
+            unreadable.get_or_insert(error);
+            None
+        }
+    })
 }
 
 /// A second sock_diag socket for exact questions while a dump runs on the first.
@@ -159,37 +178,47 @@ impl Lookup {
     }
 }
 
-fn all(netns: NetnsId, batch: &[u8], to: &Sender) -> Result<(), Closed> {
-    let messages = sock_diag::messages(batch).flatten();
-    send_some(
-        to,
-        messages
-            .filter_map(|message| message.connection(netns))
-            .collect(),
-    )
+fn all<'a>(
+    netns: NetnsId,
+    messages: impl Iterator<Item = DiagMessage<'a>>,
+    to: &Sender,
+) -> Result<(), Closed> {
+    let connections = messages.filter_map(|message| message.connection(netns));
+    send_some(to, connections.collect())
 }
 
-fn only(netns: NetnsId, batch: &[u8], wanted: &CookieSet, to: &Sender) -> Result<(), Closed> {
-    let messages = sock_diag::messages(batch).flatten();
+fn only<'a>(
+    netns: NetnsId,
+    messages: impl Iterator<Item = DiagMessage<'a>>,
+    wanted: &CookieSet,
+    to: &Sender,
+) -> Result<(), Closed> {
     let wanted = messages.filter(|message| wanted.contains(message.cookie().0));
-    send_some(
-        to,
-        wanted
-            .filter_map(|message| message.connection(netns))
-            .collect(),
-    )
+    all(netns, wanted, to)
 }
 
-fn unowned(netns: NetnsId, batch: &[u8], lookup: &mut Lookup, to: &Sender) -> Result<(), Closed> {
+fn unowned<'a>(
+    netns: NetnsId,
+    messages: impl Iterator<Item = DiagMessage<'a>>,
+    lookup: &mut Lookup,
+    to: &Sender,
+) -> Result<(), Closed> {
     let (mut connections, mut cookies) = (Vec::new(), Vec::new());
-    for message in sock_diag::messages(batch).flatten() {
+    for message in messages {
         if message.inode() != 0 {
             cookies.push(message.cookie().0);
-        } else if let Some(connection) = message.connection(netns) {
-            connections.push(match connection.state.has_peer() {
-                true => lookup.with_info(&connection).unwrap_or(connection),
-                false => connection,
-            });
+            continue;
+        }
+        let Some(mut connection) = message.connection(netns) else {
+            continue;
+        };
+        if connection.state.has_peer() {
+            connection = lookup.with_info(&connection).unwrap_or(connection);
+        }
+        // A program has accepted it just now: its descriptor shows it.
+        match connection.inode {
+            0 => connections.push(connection),
+            _ => cookies.push(connection.id.cookie.0),
         }
     }
     if !cookies.is_empty() {
@@ -250,4 +279,39 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockpulse_linux::sock_diag::Query;
+
+    /// The datagrams of a dump of our own namespace.
+    fn dumped() -> Vec<Vec<u8>> {
+        let mut batches = Vec::new();
+        let query = Query {
+            family: sockpulse_core::Family::Ipv4,
+            states: States::only(sockpulse_core::TcpState::Listen),
+            info: TcpInfo::With,
+        };
+        let end = Socket::open().unwrap().dump(&query, |batch| {
+            batches.push(batch.to_vec());
+            ControlFlow::Continue(())
+        });
+        assert!(end.is_ok());
+        batches
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_not_passed_over_in_silence() {
+        let _listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let batches = dumped();
+        let batch = batches.iter().max_by_key(|batch| batch.len()).unwrap();
+        let mut unreadable = None;
+        let whole = readable(batch, &mut unreadable).count();
+        assert!(whole > 0 && unreadable.is_none());
+        // A message begins with sixteen bytes of netlink's and has at least seventy-two of its own.
+        assert_eq!(readable(&batch[..80], &mut unreadable).count(), 0);
+        assert!(unreadable.is_some());
+    }
 }
