@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 
-use sockpulse_core::Process;
 use zerocopy::FromBytes;
 
 use crate::error::{Error, Operation, Result};
@@ -65,15 +64,11 @@ pub fn records(bytes: &[u8]) -> &[Record] {
 /// Moves the records of one process to the front and returns their length.
 fn retain(bytes: &mut [u8], pid: u32) -> usize {
     let mut kept = 0;
-    for at in (0..bytes.len()).step_by(size_of::<Record>()) {
-        let record = at..at + size_of::<Record>();
-        let of_process = |process: Process| process.pid == pid;
-        if records(&bytes[record.clone()])
-            .first()
-            .and_then(Record::process)
-            .is_some_and(of_process)
-        {
-            bytes.copy_within(record, kept);
+    for number in 0..records(bytes).len() {
+        let at = number * size_of::<Record>();
+        let process = records(&bytes[at..]).first().and_then(Record::process);
+        if process.is_some_and(|process| process.pid == pid) {
+            bytes.copy_within(at..at + size_of::<Record>(), kept);
             kept += size_of::<Record>();
         }
     }
@@ -105,6 +100,9 @@ mod tests {
         assert_eq!(&bytes[..len], of_processes(&[7, 7, 7]));
         assert_eq!(retain(&mut of_processes(&[1, 2]), 7), 0);
         assert_eq!(retain(&mut [], 7), 0);
+        let mut cut = of_processes(&[7, 7]);
+        cut.pop();
+        assert_eq!(retain(&mut cut, 7), size_of::<Record>());
     }
 
     #[test]

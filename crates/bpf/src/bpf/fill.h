@@ -119,7 +119,7 @@ static __always_inline void fill_timers(struct record *r, const struct inet_conn
 static __always_inline void fill_queues(struct record *r, const struct tcp_sock *tp)
 {
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
-	__s32 unread;
+	__s32 unread, unacked;
 
 	if (r->state == TCP_LISTEN) {
 		r->unread = sk->sk_ack_backlog;
@@ -128,7 +128,9 @@ static __always_inline void fill_queues(struct record *r, const struct tcp_sock 
 	}
 	unread = tp->rcv_nxt - tp->copied_seq;
 	r->unread = unread > 0 ? unread : 0;
-	r->unacked = tp->write_seq - tp->snd_una;
+	/* Read one after the other, without the lock: the later one may have overtaken the earlier. */
+	unacked = tp->write_seq - tp->snd_una;
+	r->unacked = unacked > 0 ? unacked : 0;
 }
 
 /* The kernel's stamps are the low half of jiffies. One that another CPU wrote just now may seem to

@@ -68,7 +68,7 @@ impl DiagMessage<'_> {
             }),
             sent_ms: connected.map(|info| info.last_data_sent.get().into()),
             unread_bytes: is_socket.then_some(base.rqueue.get().into()),
-            unacked_bytes: is_socket.then_some(base.wqueue.get().into()),
+            unacked_bytes: is_socket.then_some(difference(base.wqueue).into()),
             in_flight: active.map(|info| info.unacked.get() > 0),
             snd_una: None,
             rcv_nxt: None,
@@ -149,12 +149,9 @@ impl DiagMessage<'_> {
     /// the keepalive timer, so that only its absence tells both.
     fn timers(&self, kind: Kind, state: TcpState) -> Timers {
         let pending = |kind| {
-            let expires = self.base.expires.get();
-            // Kernels that do not clamp an overdue timer show a negative number.
-            let overdue = i32::try_from(expires).is_err();
             Observed::Known(Some(Timer {
                 kind,
-                expires_ms: if overdue { 0 } else { expires.into() },
+                expires_ms: difference(self.base.expires).into(),
             }))
         };
         const NONE: Observed<Option<Timer>> = Observed::Known(None);
@@ -183,6 +180,12 @@ impl DiagMessage<'_> {
             retransmission,
         }
     }
+}
+
+/// What the kernel has subtracted. Negative stands for nothing: the timer is overdue (on kernels that
+/// do not clamp it), or one sequence number has overtaken the other while both were read unlocked.
+fn difference(value: wire::Ne32) -> u32 {
+    u32::try_from(value.get().cast_signed()).unwrap_or(0)
 }
 
 /// States in which the times of tcp_info count from real segments.
@@ -319,6 +322,16 @@ mod tests {
         assert_eq!(counted(1), (None, Some(3)));
         assert_eq!(counted(2), (Some(3), None));
         assert_eq!(counted(4), (Some(3), None));
+    }
+
+    #[test]
+    fn a_queue_is_never_negative() {
+        let unacked = |wqueue| {
+            let bytes = answer(|answer| answer.wqueue = Ne32::new(wqueue));
+            connection(&bytes).unacked_bytes
+        };
+        assert_eq!(unacked(7), Some(7));
+        assert_eq!(unacked(0_u32.wrapping_sub(1448)), Some(0));
     }
 
     #[test]
