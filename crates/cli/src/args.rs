@@ -179,7 +179,7 @@ Examples:
   sockpulse list --program 'postgres*' --state established
   sockpulse list --remote 10.0.0.0/8 --port 6379 --exposure unprotected
   sockpulse list --silent-for 1h --sort -silence --columns remote,silence,owner
-  sockpulse list -o jsonl | jq -r 'select(.keepalive.on == false).owner.program'";
+  sockpulse list --exposure unprotected -o jsonl | jq -r .owner.program | sort | uniq -c";
 
 /// Examples, and the fields that `--columns` and `--sort` know.
 fn list_help() -> String {

@@ -123,7 +123,7 @@ impl Table {
     }
 
     fn measure(&self, records: &[&[u8]]) -> Layout {
-        let mut widths: Vec<usize> = self.fields.iter().map(|f| f.title.len()).collect();
+        let mut widths: Vec<usize> = self.fields.iter().map(narrowest).collect();
         for record in records {
             for (width, cell) in widths.iter_mut().zip(cells(record)) {
                 *width = (*width).max(fit::width(cell));
@@ -218,6 +218,15 @@ impl Table {
         if at + 1 < self.fields.len() {
             fit::spaces(out, width.saturating_sub(taken));
         }
+    }
+}
+
+/// What a column has at least, whatever the first rows hold: an exposure is never cut.
+fn narrowest(field: &&'static Field) -> usize {
+    let names = Exposure::ALL.map(|exposure| exposure.name().len());
+    match field.name {
+        "exposure" => names.into_iter().max().unwrap_or_default(),
+        _ => field.title.len(),
     }
 }
 

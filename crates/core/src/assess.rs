@@ -142,6 +142,14 @@ pub fn assess_many(
         assessment.detection = Some(remembered.of(effective, backoff.as_ref(), target.hz));
     }
     let keepalive = connection.settings.known().map(|timers| timers.keepalive);
+    if keepalive == Some(false) && assessment.detection.is_none() {
+        // Never is never, whatever the defaults are.
+        assessment.detection = Some(Detection {
+            idle: Noticed::Never,
+            unacknowledged: None,
+            zero_window: None,
+        });
+    }
     let exposure = exposure(connection, namespace, target, keepalive, &assessment);
     assessment.exposure = Some(exposure);
     if exposure != Exposure::Local {
@@ -402,6 +410,10 @@ mod tests {
         assert_eq!(assessment.exposure, Some(Exposure::Unknown));
         let off = assess(&sample::off(&on), None, &target());
         assert_eq!(off.exposure, Some(Exposure::Unprotected));
+        assert_eq!(
+            off.detection.map(|detection| detection.idle),
+            Some(Noticed::Never)
+        );
     }
 
     #[test]

@@ -6,18 +6,23 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::assess::{Assessment, Exposure, LONG_SILENCE, Target};
-use crate::connection::{CgroupId, Comm, Connection, NetnsId, TcpState};
+use crate::connection::{CgroupId, Comm, Connection, NetnsId, TcpState, Unseen};
 use crate::finding::{Code, Culprit, Entrance, Finding};
 use crate::namespace::{Namespace, NetnsDefaults};
 use crate::settings::Origin;
 
-/// Whose connections are counted together: the program's name and the cgroup it was started in.
+/// Whose connections are counted together: the program's name, the cgroup it was started in, and the
+/// network namespace, because that is where a default can be mended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProgramKey {
     /// `None` for sockets without a (visible) process.
     pub program: Option<Comm>,
+    /// Why there is no program, if there is none.
+    pub unseen: Option<Unseen>,
     /// Where its sockets were made.
     pub cgroup: Option<CgroupId>,
+    /// The network namespace of its sockets.
+    pub netns: NetnsId,
 }
 
 impl ProgramKey {
@@ -27,7 +32,9 @@ impl ProgramKey {
         let owner = &connection.owner;
         Self {
             program: owner.processes.first().map(|process| process.comm),
+            unseen: owner.unseen,
             cgroup: owner.cgroup,
+            netns: connection.id.netns,
         }
     }
 }
@@ -48,8 +55,6 @@ pub struct ProgramTally {
     pub pid: Option<u32>,
     /// The lowest local port of its connections: most likely the service's.
     pub port: u16,
-    /// The network namespace of its first connection.
-    pub netns: Option<NetnsId>,
 }
 
 impl ProgramTally {
@@ -89,7 +94,6 @@ impl ProgramTally {
             self.codes[code as usize - 1] += 1;
             self.inheriting[code as usize - 1] += u64::from(inherits);
         }
-        self.netns = self.netns.or(Some(connection.id.netns));
         self.pid = self
             .pid
             .or(connection.owner.processes.first().map(|p| p.pid));
@@ -241,7 +245,7 @@ fn connection_findings(
                     port: tally.port,
                 }),
                 entrance: worst
-                    .and_then(|(_, tally)| Some(entrance(namespaces, tally.netns?, tally.pid)))
+                    .map(|(key, tally)| entrance(namespaces, key.netns, tally.pid))
                     .unwrap_or(Entrance::Unknown),
                 detect_within: target.detect_within,
             }

@@ -187,7 +187,7 @@ impl Unseen {
             Self::NotReported => "inet_diag does not report settings",
             Self::NotPermitted => "not permitted to look into the owning process",
             Self::NoProcess => {
-                "no process holds the socket (not accepted yet, orphaned, or the kernel's)"
+                "no visible process has it open (not accepted yet, orphaned, the kernel's, in io_uring)"
             }
             Self::Vanished => "the socket or its process ended while it was read",
             Self::NoDefaults => "the namespace's defaults could not be read",

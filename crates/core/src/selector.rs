@@ -199,12 +199,6 @@ impl Selector {
             && self.namespaces.is_empty()
     }
 
-    /// Whether anything depends on the cgroup's path, which takes a lookup.
-    #[must_use]
-    pub fn needs_place(&self) -> bool {
-        !(self.units.is_empty() && self.containers.is_empty() && self.cgroups.is_empty())
-    }
-
     fn matches_place(&self, place: &Place) -> bool {
         any(&self.units, |unit| {
             place.unit.as_deref().is_some_and(|name| {

@@ -73,7 +73,7 @@ fn programs<'a>(audited: &'a Audited<'_>) -> impl Iterator<Item = Map<String, Va
         object.insert("unit".into(), place.unit.into());
         object.insert("container".into(), place.container.into());
         object.insert("pod".into(), place.pod.into());
-        object.insert("netns".into(), counted.netns.map(|id| id.0).into());
+        object.insert("netns".into(), key.netns.0.into());
         object.extend(tally(counted));
         object
     })
@@ -163,7 +163,7 @@ fn record(out: &mut Vec<u8>, key: &ProgramKey, tally: &ProgramTally, place: &Pla
         out.push(b',');
         csv::quote(out, &shown);
     }
-    optional(out, tally.netns.map(|id| u64::from(id.0)));
+    optional(out, Some(u64::from(key.netns.0)));
     optional(out, Some(tally.total()));
     for exposure in Exposure::ALL {
         optional(out, Some(tally.exposed(exposure)));

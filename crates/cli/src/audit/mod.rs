@@ -50,6 +50,10 @@ pub(crate) fn run(
         // There is nowhere to say that stderr is closed.
         let _ = written;
     }
+    if report.total.total() == 0 && !args.survey.options().selector.is_empty() {
+        // A mistyped name would pass for a clean machine.
+        let _ = writeln!(stderr, "no connection matches");
+    }
     Ok(judge(&args.fail_on, &report, &surveyed, stderr))
 }
 

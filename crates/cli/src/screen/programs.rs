@@ -1,7 +1,7 @@
 //! The programs that are worst off.
 
 use sockpulse_core::audit::{ProgramKey, ProgramTally};
-use sockpulse_core::{Exposure, Place};
+use sockpulse_core::{Exposure, Place, Unseen};
 
 use super::{Audited, Line, painted};
 use crate::append;
@@ -204,7 +204,10 @@ fn cell(column: &Column, tally: &ProgramTally) -> Vec<u8> {
 /// `redis-server(812)`, as in a listing's OWNER.
 fn name(key: &ProgramKey, tally: &ProgramTally) -> Vec<u8> {
     let Some(program) = &key.program else {
-        return b"(no process)".to_vec();
+        return match key.unseen {
+            Some(Unseen::NotPermitted) => b"(not permitted)".to_vec(),
+            _ => b"(no process)".to_vec(),
+        };
     };
     let mut name = Vec::new();
     append::visible(&mut name, program.bytes());

@@ -71,6 +71,15 @@ impl Proc {
         Ok(Comm::new(bytes.strip_suffix(b"\n").unwrap_or(&bytes)))
     }
 
+    /// Whether this is the machine's first pid namespace, from which every process is visible.
+    /// Its inode number is fixed (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+    #[must_use]
+    pub fn is_of_the_whole_machine(&self) -> bool {
+        const FIRST: &str = "pid:[4026531836]";
+        std::fs::read_link(self.root.join("self/ns/pid"))
+            .is_ok_and(|link| link.as_os_str() == FIRST)
+    }
+
     /// Whether processes of others are invisible: /proc is mounted with `hidepid=invisible` or
     /// `hidepid=ptraceable` and the caller is not exempt. Process 1 always exists.
     #[must_use]
