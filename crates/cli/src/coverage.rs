@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+pub(crate) use sockpulse_core::grouped;
 use sockpulse_core::{Coverage, Unseen};
 
 use crate::append;
@@ -139,13 +140,6 @@ pub(crate) fn json(out: &mut Vec<u8>, coverage: &Coverage) {
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
-}
-
-/// `1,204`.
-pub(crate) fn grouped(count: u64) -> String {
-    let mut text = Vec::new();
-    append::grouped(&mut text, count);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Text with names from the machine in it, safe for a terminal.

@@ -8,6 +8,7 @@ use core::time::Duration;
 use crate::assess::{CHATTY_BELOW_S, LONG_SILENCE};
 use crate::connection::{Comm, NetnsId};
 use crate::duration::human;
+use crate::number::grouped;
 use crate::paths;
 
 macro_rules! codes {
@@ -189,19 +190,6 @@ fn count(n: u64, verb_one: &str, verb_many: &str) -> String {
     } else {
         format!("{} connections {verb_many}", grouped(n))
     }
-}
-
-/// With commas between thousands, as in the table above the sentence.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl Finding {
@@ -433,18 +421,6 @@ mod tests {
             assert_eq!(Code::parse(&code.name().to_lowercase()), Some(*code));
         }
         assert_eq!(Code::parse("SP999"), None);
-    }
-
-    #[test]
-    fn large_numbers_are_read_in_threes() {
-        for (n, text) in [
-            (1, "1"),
-            (999, "999"),
-            (4870, "4,870"),
-            (1_000_000, "1,000,000"),
-        ] {
-            assert_eq!(grouped(n), text);
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod duration;
 pub mod finding;
 pub mod glob;
 pub mod namespace;
+pub mod number;
 pub mod paths;
 pub mod place;
 pub mod selector;
@@ -39,6 +40,7 @@ pub use detection::{Backoff, Detection, Noticed, Remembered};
 pub use duration::{human, parse_duration};
 pub use finding::{Code, CodeSet, Entrance, Finding};
 pub use namespace::{LocalRoutes, Namespace, NetnsDefaults};
+pub use number::grouped;
 pub use place::Place;
 pub use selector::Selector;
 pub use settings::{

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use sockpulse_core::grouped;
+
 use super::measure::{Sample, median};
 use super::stage::Series;
 
@@ -169,18 +171,6 @@ fn float(value: u64) -> f64 {
     f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,13 +194,6 @@ mod tests {
             processes: 6,
             opened_in: Duration::from_secs(1),
             runs: walls.iter().map(run).collect(),
-        }
-    }
-
-    #[test]
-    fn numbers_are_grouped() {
-        for (value, text) in [(7, "7"), (1000, "1,000"), (1_004_400, "1,004,400")] {
-            assert_eq!(grouped(value), text);
         }
     }
 
