@@ -5,11 +5,11 @@ use std::io;
 
 use sockpulse_bpf::{Kind, Record};
 use sockpulse_core::{
-    Assessment, Connection, Coverage, Exposure, Namespace, NetnsId, Observed, Process, Remembered,
-    Selector, SocketTimers, Source, Target, TcpState, Unseen, assess_many,
+    Assessment, Connection, Coverage, Exposure, Gap, Namespace, NetnsId, Observed, Process,
+    Remembered, Selector, SocketTimers, Source, Target, TcpState, Unseen, assess_many,
 };
 use sockpulse_linux::cgroup::Places;
-use sockpulse_linux::procfs::{OwnerIndex, Proc};
+use sockpulse_linux::procfs::{OwnerIndex, Proc, Wanted};
 use sockpulse_linux::{netns, pidfd};
 
 use super::cookies::CookieSet;
@@ -25,6 +25,22 @@ pub(super) enum Filler {
     Borrow(OwnerIndex, Box<pidfd::Borrower>),
     /// A walk over /proc for owners; settings stay unknown.
     OwnersOnly(OwnerIndex),
+}
+
+impl Filler {
+    const fn owners(&self) -> Option<&OwnerIndex> {
+        match self {
+            Self::TaskFile => None,
+            Self::Borrow(owners, _) | Self::OwnersOnly(owners) => Some(owners),
+        }
+    }
+
+    const fn owners_mut(&mut self) -> Option<&mut OwnerIndex> {
+        match self {
+            Self::TaskFile => None,
+            Self::Borrow(owners, _) | Self::OwnersOnly(owners) => Some(owners),
+        }
+    }
 }
 
 /// What a Multipath TCP program holds.
@@ -50,9 +66,13 @@ pub(super) struct Join<'a, 'v> {
     /// Multipath TCP: what the process holds, by inode, and the subflows that belong to it.
     parents: BTreeMap<u64, Parent>,
     subflows: Vec<Connection>,
+    /// Sockets that the walk over /proc came too early for.
+    newer: Vec<Connection>,
     /// The second pass asks for these alone.
     only: Option<CookieSet>,
     remembered: Remembered,
+    /// Connections with a `struct socket` that no visible process has open.
+    out_of_sight: u64,
     pub(super) coverage: Coverage,
     visitor: &'a mut Visitor<'v>,
 }
@@ -82,8 +102,10 @@ impl<'a, 'v> Join<'a, 'v> {
             shared: BTreeMap::new(),
             parents: BTreeMap::new(),
             subflows: Vec::new(),
+            newer: Vec::new(),
             only: None,
             remembered: Remembered::default(),
+            out_of_sight: 0,
             coverage: Coverage::default(),
             visitor,
         }
@@ -144,12 +166,21 @@ impl<'a, 'v> Join<'a, 'v> {
             }
             self.show(&subflow)?;
         }
+        self.walk_again()?;
         // Which processes were not looked into matters only where one of them may hold a socket.
         let unknown = &self.coverage.unknown_owners;
         if unknown.contains_key(&Unseen::NotPermitted)
-            && let Filler::Borrow(owners, _) | Filler::OwnersOnly(owners) = &self.filler
+            && let Some(owners) = self.filler.owners()
         {
             self.coverage.gaps.extend(owners.gaps());
+        }
+        // On the whole machine such a socket is the kernel's own; in a container most are not.
+        if self.out_of_sight > 0 && !self.proc.is_of_the_whole_machine() {
+            self.coverage.gaps.push(Gap {
+                what: format!("the processes of {} connections", self.out_of_sight),
+                why: "they may be outside this pid namespace".into(),
+                remedy: Some("run in the pid namespace of the host".into()),
+            });
         }
         Ok((self.namespaces.known, self.coverage))
     }
@@ -246,8 +277,45 @@ impl<'a, 'v> Join<'a, 'v> {
             self.subflows.push(connection);
             return Ok(());
         }
+        if self.is_newer(&connection) {
+            self.newer.push(connection);
+            return Ok(());
+        }
+        self.fill_and_show(connection)
+    }
+
+    fn fill_and_show(&mut self, mut connection: Connection) -> io::Result<()> {
         self.fill(&mut connection);
+        let ownerless = connection.owner.unseen == Some(Unseen::NoProcess);
+        if ownerless && connection.inode != 0 && connection.state.has_peer() {
+            self.out_of_sight += 1;
+        }
         self.show(&connection)
+    }
+
+    /// Whether a program made the socket after its process was looked into: every process was, and
+    /// none holds it. Some are the kernel's own.
+    fn is_newer(&self, connection: &Connection) -> bool {
+        self.filler.owners().is_some_and(|owners| {
+            connection.inode != 0
+                && owners.gaps().is_empty()
+                && owners.processes(connection.inode).next().is_none()
+        })
+    }
+
+    /// Looks once more for the owners of sockets that are newer than the first walk.
+    fn walk_again(&mut self) -> io::Result<()> {
+        let newer = std::mem::take(&mut self.newer);
+        // /proc was there a moment ago; without it the first walk's answer stands.
+        if !newer.is_empty()
+            && let Some(owners) = self.filler.owners_mut()
+            && let Ok(again) = self.proc.sockets(Wanted::All)
+        {
+            *owners = again;
+        }
+        newer
+            .into_iter()
+            .try_for_each(|connection| self.fill_and_show(connection))
     }
 
     fn fill(&mut self, connection: &mut Connection) {
@@ -387,4 +455,58 @@ fn read_through(pid: u32, id: NetnsId, proc: &Proc) -> Option<Namespace> {
         return None;
     }
     netns.read(proc).ok().map(|reading| reading.namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sample;
+
+    /// What a walk over /proc that found no process's sockets makes of one of our own.
+    fn shown(mut connection: Connection) -> Vec<Connection> {
+        let proc = Proc::default();
+        let target = Target {
+            detect_within: Duration::from_secs(600),
+            hz: None,
+        };
+        connection.owner.processes.clear();
+        let mut rows = Vec::new();
+        let mut visitor = |row: &Row<'_>| {
+            rows.push(row.connection.clone());
+            Ok(())
+        };
+        let selector = Selector::default();
+        let filler = Filler::OwnersOnly(OwnerIndex::default());
+        let mut join = Join::new(&selector, target, &proc, filler, Vec::new(), &mut visitor);
+        join.take(Batch::Diag(vec![connection])).unwrap();
+        join.finish().unwrap();
+        rows
+    }
+
+    #[test]
+    fn a_socket_that_is_newer_than_the_walk_is_looked_for_once_more() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let descriptor = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&listener)
+        );
+        let mut connection = sample::unknown();
+        connection.inode = std::fs::metadata(descriptor).unwrap().ino();
+        let rows = shown(connection);
+        assert_eq!(rows.len(), 1);
+        let pids: Vec<u32> = rows[0].owner.processes.iter().map(|p| p.pid).collect();
+        assert_eq!(pids, [std::process::id()]);
+    }
+
+    #[test]
+    fn a_socket_without_an_inode_has_no_owner_to_look_for() {
+        let mut connection = sample::unknown();
+        connection.inode = 0;
+        let rows = shown(connection);
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].owner.unseen, Some(Unseen::NoProcess));
+    }
 }
