@@ -43,8 +43,8 @@ impl Borrower {
     /// are inherited cannot be told ([`Setting::Either`](sockpulse_core::Setting::Either)).
     ///
     /// The cookie is compared, because the descriptor's number may stand for another socket by now.
-    /// The parent of a Multipath TCP subflow, which has a cookie of its own, is recognised by the
-    /// inode, and its options are read: they are what applies to its subflows.
+    /// A subflow of Multipath TCP has no descriptor; the options of the socket above it need not be
+    /// the subflow's, so that they are [`Unseen::NotReported`].
     pub fn settings(
         &mut self,
         process: Process,
@@ -90,23 +90,15 @@ impl Borrower {
 
 /// Reads the options, if the descriptor still stands for the connection.
 fn read(socket: &OwnedFd, connection: &Connection) -> Observed<SocketTimers> {
-    // What is no socket any more is another file.
-    if !stands_for(socket, connection).unwrap_or(false) {
-        return Observed::Unknown(Unseen::Vanished);
+    match (sockopt::is_mptcp(socket), sockopt::cookie(socket)) {
+        (Ok(true), _) => Observed::Unknown(Unseen::NotReported),
+        (Ok(false), Ok(cookie)) if cookie == connection.id.cookie => {
+            let settings = sockopt::settings(socket);
+            settings.map_or(Observed::Unknown(Unseen::NotReported), Observed::Known)
+        }
+        // Another socket by now, or no socket at all.
+        _ => Observed::Unknown(Unseen::Vanished),
     }
-    match sockopt::settings(socket) {
-        Ok(timers) => Observed::Known(timers),
-        // Multipath TCP of older kernels lacks some of the options.
-        Err(_) => Observed::Unknown(Unseen::NotReported),
-    }
-}
-
-fn stands_for(socket: &OwnedFd, connection: &Connection) -> Result<bool> {
-    if sockopt::is_mptcp(socket)? {
-        let stat = rustix::fs::fstat(socket);
-        return Ok(connection.inode != 0 && stat.is_ok_and(|stat| stat.st_ino == connection.inode));
-    }
-    Ok(sockopt::cookie(socket)? == connection.id.cookie)
 }
 
 fn unseen(errno: Errno) -> Unseen {

@@ -96,8 +96,9 @@ fn root_settings_are_read_through_a_duplicate() {
 }
 
 #[test]
-fn root_a_subflow_has_its_parents_settings() {
-    isolated("pidfd::root_a_subflow_has_its_parents_settings", || {
+fn root_a_subflow_is_not_told_by_the_socket_above_it() {
+    let test = "pidfd::root_a_subflow_is_not_told_by_the_socket_above_it";
+    isolated(test, || {
         let scene = Scene::open();
         let Some(parent) = &scene.mptcp else { return };
         let subflow = connection(parent);
@@ -105,12 +106,7 @@ fn root_a_subflow_has_its_parents_settings() {
         let mut borrower = Borrower::new();
         let process = held_by(std::process::id(), parent);
         let read = borrower.settings(process, &subflow);
-        // Kernels whose Multipath TCP does not answer for all options tell nothing.
-        if sockopt::settings(parent).is_ok() {
-            assert!(read.known().is_some_and(|timers| timers.keepalive));
-        } else {
-            assert_eq!(read, Observed::Unknown(Unseen::NotReported));
-        }
+        assert_eq!(read, Observed::Unknown(Unseen::NotReported));
     });
 }
 
