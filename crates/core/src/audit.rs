@@ -233,7 +233,11 @@ fn connection_findings(
         .filter(|code| total.found(*code) > 0);
     concerned
         .map(|code| {
-            let worst = programs.iter().max_by_key(|(_, tally)| tally.found(code));
+            // Of several that have as many, the first is worst off otherwise.
+            let worst = programs
+                .iter()
+                .rev()
+                .max_by_key(|(_, tally)| tally.found(code));
             Finding {
                 code,
                 connections: total.found(code),
@@ -333,7 +337,9 @@ impl Report {
 mod tests {
     use super::*;
     use crate::assess::assess;
+    use crate::connection::Observed;
     use crate::sample;
+    use crate::settings::Setting;
 
     const TARGET: Target = Target {
         detect_within: Duration::from_secs(600),
@@ -375,6 +381,24 @@ mod tests {
             first.remedy(),
             "redis-cli -p 6379 config set tcp-keepalive 60"
         );
+    }
+
+    #[test]
+    fn of_programs_with_as_many_the_worse_one_is_named() {
+        let mut chatty = sample::connection();
+        if let Observed::Known(timers) = &mut chatty.settings {
+            timers.idle = Setting::Socket(5);
+        }
+        let named = |name: &[u8]| {
+            let mut connection = chatty.clone();
+            connection.owner.processes[0].comm = Comm::new(name);
+            connection
+        };
+        let (worse, better) = (named(b"worse"), named(b"better"));
+        let report = report(&[better, worse.clone(), sample::off(&worse)]);
+        let found = report.findings.iter().find(|f| f.code == Code::Chatty);
+        let worst = found.and_then(|finding| finding.worst.as_ref()).unwrap();
+        assert_eq!(worst.program, Some(Comm::new(b"worse")));
     }
 
     #[test]

@@ -306,12 +306,14 @@ impl Finding {
     }
 
     /// Defaults that meet the target: five probes after the first half of the time, an idle of at
-    /// most two minutes so that every box that counts probes is passed.
+    /// most two minutes so that every box that counts probes is passed. Below three seconds no
+    /// defaults leave room for a lost probe.
     fn recommended(&self) -> (u64, u64, u64) {
-        let target = self.detect_within.as_secs().max(12);
-        let idle = (target / 2).clamp(6, IDLE_THAT_PASSES_S);
+        let target = self.detect_within.as_secs().max(3);
+        let idle = (target / 2).min(IDLE_THAT_PASSES_S);
         let interval = ((target - idle) / 5).clamp(1, 20);
-        (idle, interval, 5)
+        let probes = ((target - idle) / interval).min(5);
+        (idle, interval, probes)
     }
 
     /// What the command does not do, where it might be thought to.
@@ -514,13 +516,14 @@ mod tests {
 
     #[test]
     fn recommended_defaults_meet_the_target() {
-        for target in [12, 30, 60, 300, 600, 7200] {
+        for target in [3, 5, 11, 12, 30, 60, 300, 600, 7200] {
             let finding = Finding {
                 detect_within: Duration::from_secs(target),
                 ..finding(Code::Slow)
             };
             let (idle, interval, probes) = finding.recommended();
             assert!(idle + interval * probes <= target, "{target}");
+            assert!(probes > 1, "{target}: one lost probe would kill");
         }
     }
 }
