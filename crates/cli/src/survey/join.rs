@@ -14,6 +14,7 @@ use sockpulse_linux::{netns, pidfd};
 
 use super::cookies::CookieSet;
 use super::reading::Batch;
+use crate::coverage::counted;
 use crate::machine::Visitor;
 use crate::row::Row;
 
@@ -177,7 +178,10 @@ impl<'a, 'v> Join<'a, 'v> {
         // On the whole machine such a socket is the kernel's own; in a container most are not.
         if self.out_of_sight > 0 && !self.proc.is_of_the_whole_machine() {
             self.coverage.gaps.push(Gap {
-                what: format!("the processes of {} connections", self.out_of_sight),
+                what: format!(
+                    "the processes of {}",
+                    counted(self.out_of_sight, "connection")
+                ),
                 why: "they may be outside this pid namespace".into(),
                 remedy: Some("run in the pid namespace of the host".into()),
             });
