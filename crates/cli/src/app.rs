@@ -11,7 +11,7 @@ use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
-use crate::{audit, explain, generate, list, stdout};
+use crate::{append, audit, explain, generate, list, stdout};
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -183,7 +183,7 @@ fn tell(error: &CommandError, color: anstream::ColorChoice, stderr: &mut dyn Wri
 fn obeyed_by_none(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' {
+        if append::misleading(c) && c != '\n' {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);

@@ -244,18 +244,18 @@ fn json_char(out: &mut Vec<u8>, c: char) {
     match c {
         '"' => out.extend_from_slice(b"\\\""),
         '\\' => out.extend_from_slice(b"\\\\"),
-        c => obeyed_by_none(out, c),
+        c => json_safe(out, c),
     }
 }
 
 /// A JSON document that was made elsewhere and has no line ends: control characters that may stand
 /// raw in JSON's strings are escaped as in [`json_string()`].
 pub(crate) fn json_document(out: &mut Vec<u8>, text: &str) {
-    text.chars().for_each(|c| obeyed_by_none(out, c));
+    text.chars().for_each(|c| json_safe(out, c));
 }
 
 /// A character of a JSON string, escaped if it misleads.
-fn obeyed_by_none(out: &mut Vec<u8>, c: char) {
+fn json_safe(out: &mut Vec<u8>, c: char) {
     if misleading(c) {
         for unit in c.encode_utf16(&mut [0; 2]) {
             // Writing to a vector does not fail.
@@ -267,7 +267,7 @@ fn obeyed_by_none(out: &mut Vec<u8>, c: char) {
 }
 
 /// Characters that a terminal obeys or that reorder the text around them.
-fn misleading(c: char) -> bool {
+pub(crate) fn misleading(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -42,7 +42,7 @@ fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed,
 }
 
 fn refused(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-    let error = "failed to enter the namespace \u{1b}[2J";
+    let error = "failed to enter the namespace \u{1b}[2J\u{202e}";
     Err(CommandError::new(ErrorKind::NotPermitted, error).hint("grant CAP_SYS_ADMIN"))
 }
 
@@ -160,7 +160,7 @@ fn a_failure_is_told_with_its_hint() {
     assert_eq!((&*out, status), ("", 4));
     assert_eq!(
         stderr,
-        "error: failed to enter the namespace \\u{1b}[2J\nhint: grant CAP_SYS_ADMIN\n"
+        "error: failed to enter the namespace \\u{1b}[2J\\u{202e}\nhint: grant CAP_SYS_ADMIN\n"
     );
 }
 
