@@ -50,6 +50,14 @@ struct Parent {
     processes: Vec<Process>,
 }
 
+/// What is known when everything was shown.
+pub(super) struct Joined {
+    pub(super) namespaces: Vec<Namespace>,
+    /// Namespaces of which a process holds a socket and nothing else was seen.
+    pub(super) unreached: Vec<NetnsId>,
+    pub(super) coverage: Coverage,
+}
+
 /// The one place where everything that was read meets.
 pub(super) struct Join<'a, 'v> {
     selector: &'a Selector,
@@ -153,7 +161,7 @@ impl<'a, 'v> Join<'a, 'v> {
     }
 
     /// Shows what had to wait for the last process.
-    pub(super) fn finish(mut self) -> io::Result<(Vec<Namespace>, Coverage)> {
+    pub(super) fn finish(mut self) -> io::Result<Joined> {
         for connection in std::mem::take(&mut self.shared).into_values() {
             self.show(&connection)?;
         }
@@ -186,7 +194,11 @@ impl<'a, 'v> Join<'a, 'v> {
                 remedy: Some("run in the pid namespace of the host".into()),
             });
         }
-        Ok((self.namespaces.known, self.coverage))
+        Ok(Joined {
+            namespaces: self.namespaces.known,
+            unreached: self.namespaces.unknown,
+            coverage: self.coverage,
+        })
     }
 
     /// A socket in a process's descriptor table.
@@ -485,8 +497,9 @@ mod tests {
         let selector = Selector::default();
         let filler = Filler::OwnersOnly(OwnerIndex::default());
         let mut join = Join::new(&selector, target, &proc, filler, Vec::new(), &mut visitor);
+        let netns = connection.id.netns;
         join.take(Batch::Diag(vec![connection])).unwrap();
-        join.finish().unwrap();
+        assert_eq!(join.finish().unwrap().unreached, [netns]);
         rows
     }
 

@@ -22,7 +22,7 @@ use crate::coverage::counted;
 use crate::error::CommandError;
 use crate::machine::Visitor;
 use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
-use join::{Filler, Join};
+use join::{Filler, Join, Joined};
 use reading::{Batch, Sender, Walk};
 pub(crate) use sources::risks_accepted;
 use sources::{Rest, Sources};
@@ -57,7 +57,14 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
     join.coverage.gaps.extend(start.gaps);
     join.coverage.notes.extend(start.notes);
     read_all(&sources, &handles, &mut join).map_err(CommandError::output)?;
-    let (namespaces, mut coverage) = join.finish().map_err(CommandError::output)?;
+    let Joined {
+        namespaces,
+        mut unreached,
+        mut coverage,
+    } = join.finish().map_err(CommandError::output)?;
+    // Those that were found and could not be entered are gaps already.
+    unreached.retain(|id| handles.iter().all(|handle| handle.id != *id));
+    tell_unreached(&mut coverage, unreached.len());
     // Those that could not be entered are gaps.
     coverage.namespaces = u64::try_from(namespaces.len()).unwrap_or(u64::MAX);
     tell_unknown_settings(&mut coverage);
@@ -195,6 +202,21 @@ fn side_by_side(join: &mut Join<'_, '_>, readers: &[&(dyn Fn(&Sender) + Sync)]) 
         // Leaving early drops the receiver, and the readers end at their next batch.
         from.into_iter().try_for_each(|batch| join.take(batch))
     })
+}
+
+/// A namespace without a process and a mount cannot be entered: what no process holds in it, and its
+/// defaults, are not seen.
+fn tell_unreached(coverage: &mut Coverage, namespaces: usize) {
+    if namespaces == 0 {
+        return;
+    }
+    let namespaces = u64::try_from(namespaces).unwrap_or(u64::MAX);
+    coverage.gaps.push(Gap {
+        what: format!("the inside of {}", counted(namespaces, "network namespace")),
+        why: "only a descriptor or a socket holds it: no process is in it, nothing is mounted"
+            .into(),
+        remedy: None,
+    });
 }
 
 /// Settings that a right would have shown make the reading partial; sockets without a process do not.
