@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::connection::{Connection, Observed, TimerKind, Unseen};
-use crate::detection::{Backoff, Detection, Noticed, Remembered};
+use crate::detection::{Backoff, Detection, Noticed, Remembered, probe_period};
 use crate::finding::{Code, CodeSet};
 use crate::namespace::Namespace;
 use crate::paths;
@@ -77,7 +77,7 @@ pub struct Target {
 pub const LONG_SILENCE: Duration = Duration::from_secs(3600);
 
 /// Probing an idle connection more often than this is chatty: ten seconds.
-pub const CHATTY_BELOW_S: i64 = 10;
+pub const CHATTY_BELOW: Duration = Duration::from_secs(10);
 
 /// conntrack's timeout for unacknowledged segments, which an idle of the same length can collide
 /// with (`nf_conntrack_tcp_timeout_unacknowledged`).
@@ -220,8 +220,8 @@ fn is_fragile(effective: &EffectiveTimers) -> bool {
     let Some(user_timeout) = effective.user_timeout.duration() else {
         return effective.probes.value <= 1;
     };
-    let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or(0));
-    user_timeout < seconds(effective.idle.value) + seconds(effective.interval.value) * 2
+    let interval = Duration::from_secs(u64::try_from(effective.interval.value).unwrap_or(0));
+    probe_period(effective).is_some_and(|period| user_timeout < period + interval * 2)
 }
 
 fn codes(
@@ -267,11 +267,11 @@ fn codes(
     if effective.idle.value == COLLIDING_IDLE_S {
         codes.insert(Code::IdleCollides);
     }
-    if effective.idle.value < CHATTY_BELOW_S {
+    let period = probe_period(effective);
+    if period.is_some_and(|period| period < CHATTY_BELOW) {
         codes.insert(Code::Chatty);
     }
-    let path = paths::smallest().timeout.as_secs();
-    if u64::try_from(effective.idle.value).is_ok_and(|idle| idle >= path) {
+    if period.is_some_and(|period| period >= paths::smallest().timeout) {
         codes.insert(Code::LongerThanPath);
     }
     if is_stale(connection, effective, target) {
@@ -434,6 +434,14 @@ mod tests {
         );
         assert_eq!(
             codes(with_timers(|t| t.idle = Setting::Socket(9))),
+            [],
+            "probed every interval, which is longer"
+        );
+        assert_eq!(
+            codes(with_timers(|t| {
+                t.idle = Setting::Socket(9);
+                t.interval = Setting::Socket(9);
+            })),
             [Code::Chatty]
         );
         assert_eq!(

@@ -1,12 +1,12 @@
 //! The machine's connections, counted: what `audit` shows. Constant memory but for one entry per
 //! program.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::assess::{Assessment, Exposure, LONG_SILENCE, Target};
-use crate::connection::{CgroupId, Comm, Connection, NetnsId, TcpState, Unseen};
+use crate::connection::{CgroupId, Comm, Connection, End, NetnsId, TcpState, Unseen};
 use crate::finding::{Code, Culprit, Entrance, Finding};
 use crate::namespace::{Namespace, NetnsDefaults};
 use crate::settings::Origin;
@@ -53,8 +53,10 @@ pub struct ProgramTally {
     pub queued_by_silent: u64,
     /// Any process of the program.
     pub pid: Option<u32>,
-    /// The lowest local port of its connections: most likely the service's.
-    pub port: u16,
+    /// How many processes of the program hold connections.
+    pub processes: u64,
+    /// The local end with the lowest port: most likely the service's.
+    pub end: Option<End>,
 }
 
 impl ProgramTally {
@@ -97,9 +99,9 @@ impl ProgramTally {
         self.pid = self
             .pid
             .or(connection.owner.processes.first().map(|p| p.pid));
-        let port = connection.id.local.port;
-        if self.port == 0 || port < self.port {
-            self.port = port;
+        let end = connection.id.local;
+        if self.end.is_none_or(|lowest| end.port < lowest.port) {
+            self.end = Some(end);
         }
         if exposure == Exposure::Local {
             return;
@@ -123,6 +125,7 @@ impl ProgramTally {
         for (sum, n) in self.inheriting.iter_mut().zip(other.inheriting) {
             *sum += n;
         }
+        self.processes += other.processes;
         self.silent += other.silent;
         self.longest_silence_ms = self.longest_silence_ms.max(other.longest_silence_ms);
         self.queued_by_silent += other.queued_by_silent;
@@ -138,6 +141,9 @@ pub struct Audit {
     current: Option<(ProgramKey, ProgramTally)>,
     states: [u64; 12],
     off_by_namespace: BTreeMap<NetnsId, u64>,
+    /// Every process of every program, and the one whose sockets are being counted.
+    processes: BTreeSet<(ProgramKey, u32)>,
+    last: Option<(ProgramKey, u32)>,
 }
 
 impl Audit {
@@ -150,6 +156,8 @@ impl Audit {
             current: None,
             states: [0; 12],
             off_by_namespace: BTreeMap::new(),
+            processes: BTreeSet::new(),
+            last: None,
         }
     }
 
@@ -166,6 +174,13 @@ impl Audit {
                 .or_default() += 1;
         }
         let key = ProgramKey::of(connection);
+        for process in &connection.owner.processes {
+            let holder = Some((key, process.pid));
+            if self.last != holder {
+                self.last = holder;
+                self.processes.extend(holder);
+            }
+        }
         match &mut self.current {
             Some((current, tally)) if *current == key => {
                 tally.add(connection, assessment, exposure);
@@ -189,6 +204,11 @@ impl Audit {
     #[must_use]
     pub fn finish(mut self, namespaces: &[Namespace]) -> Report {
         self.put_back();
+        for (key, _) in &self.processes {
+            if let Some(tally) = self.programs.get_mut(key) {
+                tally.processes += 1;
+            }
+        }
         let mut total = ProgramTally::default();
         for tally in self.programs.values() {
             total.merge(tally);
@@ -233,20 +253,26 @@ fn connection_findings(
         .filter(|code| total.found(*code) > 0);
     concerned
         .map(|code| {
-            // Of several that have as many, the first is worst off otherwise.
-            let worst = programs
-                .iter()
-                .rev()
-                .max_by_key(|(_, tally)| tally.found(code));
+            let inheriting = |tally: &ProgramTally| tally.inheriting[code as usize - 1];
+            // A default can be mended only where connections follow it. Of several programs that
+            // have as many, the first is worst off otherwise.
+            let worst = programs.iter().rev().max_by_key(|(_, tally)| {
+                let mendable = if code.follows_default() {
+                    inheriting(tally)
+                } else {
+                    0
+                };
+                (mendable, tally.found(code))
+            });
             Finding {
                 code,
                 connections: total.found(code),
-                inheriting: total.inheriting[code as usize - 1],
+                inheriting: inheriting(total),
                 namespaces: Vec::new(),
                 worst: worst.map(|(key, tally)| Culprit {
                     program: key.program,
                     connections: tally.found(code),
-                    port: tally.port,
+                    end: tally.end,
                 }),
                 entrance: worst
                     .map(|(key, tally)| entrance(namespaces, key.netns, tally.pid))
@@ -379,7 +405,7 @@ mod tests {
         assert_eq!((first.code, first.connections), (Code::KeepaliveOff, 3));
         assert_eq!(
             first.remedy(),
-            "redis-cli -p 6379 config set tcp-keepalive 60"
+            "redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
         );
     }
 
@@ -388,6 +414,7 @@ mod tests {
         let mut chatty = sample::connection();
         if let Observed::Known(timers) = &mut chatty.settings {
             timers.idle = Setting::Socket(5);
+            timers.interval = Setting::Socket(5);
         }
         let named = |name: &[u8]| {
             let mut connection = chatty.clone();
@@ -399,6 +426,52 @@ mod tests {
         let found = report.findings.iter().find(|f| f.code == Code::Chatty);
         let worst = found.and_then(|finding| finding.worst.as_ref()).unwrap();
         assert_eq!(worst.program, Some(Comm::new(b"worse")));
+    }
+
+    #[test]
+    fn a_default_is_mended_where_connections_follow_it() {
+        let mut own = sample::connection();
+        if let Observed::Known(timers) = &mut own.settings {
+            timers.idle = Setting::Socket(7200);
+        }
+        let mut follows = sample::connection();
+        if let Observed::Known(timers) = &mut follows.settings {
+            timers.idle = Setting::Namespace;
+        }
+        follows.id.netns = NetnsId(2);
+        follows.owner.processes[0].pid = 99;
+        let mut other = sample::namespace();
+        other.id = NetnsId(2);
+        other.own = false;
+        other.pid = Some(99);
+        let namespaces = [sample::namespace(), other];
+        let mut audit = Audit::new(TARGET);
+        for connection in [&own, &own, &follows] {
+            let namespace = namespaces.iter().find(|n| n.id == connection.id.netns);
+            audit.add(connection, &assess(connection, namespace, &TARGET));
+        }
+        let report = audit.finish(&namespaces);
+        let slow = report
+            .findings
+            .iter()
+            .find(|f| f.code == Code::Slow)
+            .unwrap();
+        assert_eq!((slow.connections, slow.inheriting), (3, 1));
+        assert!(
+            slow.remedy().starts_with("nsenter -t 99 -n sysctl"),
+            "{}",
+            slow.remedy()
+        );
+    }
+
+    #[test]
+    fn processes_are_counted_once() {
+        let mut other = sample::connection();
+        other.owner.processes[0].pid = 9;
+        let one = sample::connection();
+        let report = report(&[one.clone(), other.clone(), one.clone(), other]);
+        assert_eq!(report.programs.len(), 1);
+        assert_eq!(report.programs[0].1.processes, 2);
     }
 
     #[test]

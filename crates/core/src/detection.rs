@@ -118,52 +118,76 @@ impl Remembered {
     }
 }
 
-/// Keepalive: the timer ticks after `idle` of silence and then every `interval`.
+/// How long the peer may be silent, by the settings, before it is probed.
+///
+/// After traffic that is `idle`. But when a probe was answered, the timer is armed with `interval`
+/// (`tcp_keepalive_timer()`), and only what is missing to `idle` is waited for beyond that: an idle
+/// connection is probed every `idle` or every `interval`, whichever is longer. `None` when it is
+/// never probed: keepalive is off, or the default is -1 second.
+#[must_use]
+pub fn probe_period(timers: &EffectiveTimers) -> Option<Duration> {
+    let idle = u64::try_from(timers.idle.value)
+        .ok()
+        .filter(|_| timers.keepalive)?;
+    Some(Duration::from_secs(idle).max(interval(timers)))
+}
+
+fn interval(timers: &EffectiveTimers) -> Duration {
+    Duration::from_secs(u64::try_from(timers.interval.value).unwrap_or(0))
+}
+
+/// Keepalive: the timer ticks when the silence has lasted for the [`probe_period`] (for `idle` only,
+/// if no probe was answered since the last traffic), and then every `interval`.
 ///
 /// Without a user timeout the connection is given up at the tick at which `probes` are unanswered.
 /// With one the count is ignored: it is given up at the first tick at which the silence has reached
 /// the user timeout and a probe is unanswered.
 #[must_use]
 pub fn idle(timers: &EffectiveTimers, hz: Option<Hz>) -> Noticed {
-    // A default of -1 second was seen never to probe.
-    let (true, Ok(idle_s)) = (timers.keepalive, u64::try_from(timers.idle.value)) else {
+    let (Some(period), Ok(idle_s)) = (probe_period(timers), u64::try_from(timers.idle.value))
+    else {
         return Noticed::Never;
     };
-    let idle = Duration::from_secs(idle_s);
-    let interval = Duration::from_secs(u64::try_from(timers.interval.value).unwrap_or(0));
-    let tick = |n: u32| idle.saturating_add(interval.saturating_mul(n));
-    let late_tick = |n: u32| match hz {
-        Some(hz) => hz
-            .latest(idle)
-            .saturating_add(hz.latest(interval).saturating_mul(n)),
-        None => tick(n),
-    };
+    let (idle, interval) = (Duration::from_secs(idle_s), interval(timers));
+    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
+    let after =
+        |first: Duration, step: Duration, n: u32| first.saturating_add(step.saturating_mul(n));
     let Some(user_timeout) = timers.user_timeout.duration() else {
         let probes = u32::try_from(timers.probes.value).unwrap_or(0);
+        // Where no probe is ever sent, none is ever answered.
+        let period = if probes == 0 { idle } else { period };
         return Noticed::After {
-            earliest: tick(probes),
-            by_settings: tick(probes),
-            latest: late_tick(probes),
+            earliest: after(idle, interval, probes),
+            by_settings: after(period, interval, probes),
+            latest: after(late(period), late(interval), probes),
         };
     };
-    // The tick that reaches the user timeout; a late one may reach it earlier in the count.
-    let count = |reached: Duration, step: Duration| -> u32 {
-        let missing = user_timeout.saturating_sub(reached).as_nanos();
+    // The tick after the first probe that reaches the user timeout.
+    let count = |first: Duration, step: Duration| -> u32 {
+        let missing = user_timeout.saturating_sub(first).as_nanos();
         let ticks = match step.as_nanos() {
             0 => u128::from(missing > 0),
             step => missing.div_ceil(step),
         };
         u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
     };
-    let by_settings = count(idle, interval);
-    let soonest = match hz {
-        Some(hz) => count(hz.latest(idle), hz.latest(interval)),
-        None => by_settings,
-    };
+    let by_settings = after(period, interval, count(period, interval));
+    if period > idle {
+        // The first tick comes at any time from idle to the period, as traffic would have it.
+        return Noticed::After {
+            earliest: user_timeout.max(after(idle, interval, 1)).min(by_settings),
+            by_settings,
+            latest: late(period)
+                .max(user_timeout)
+                .saturating_add(late(interval)),
+        };
+    }
+    // Late ticks may reach it earlier in the count.
+    let soonest = count(late(idle), late(interval));
     Noticed::After {
-        earliest: tick(soonest).max(user_timeout.min(tick(by_settings))),
-        by_settings: tick(by_settings),
-        latest: late_tick(by_settings),
+        earliest: after(idle, interval, soonest).max(user_timeout.min(by_settings)),
+        by_settings,
+        latest: after(late(idle), late(interval), count(idle, interval)),
     }
 }
 
@@ -281,6 +305,11 @@ mod tests {
             (2, 1, 3, 12_300, 13.29),
             (2, 4, 3, 3_000, 6.17),
             (2, 4, 3, 9_000, 10.36),
+            (10, 2, 2, 0, 14.09),
+            // After an answered probe the timer runs for the interval.
+            (2, 10, 2, 0, 30.56),
+            (3, 9, 1, 0, 18.47),
+            (2, 10, 9, 15_000, 20.32),
         ] {
             let Noticed::After {
                 earliest,
@@ -306,6 +335,20 @@ mod tests {
         assert_eq!(noticed.by_settings(), Some(Duration::from_secs(7875)));
         // 7200 + 131.072 + 9 x (75 + 2.048)
         assert_eq!(noticed.latest(), Some(Duration::from_millis(8_024_504)));
+    }
+
+    #[test]
+    fn a_longer_interval_sets_the_pace() {
+        let seconds = |noticed: Noticed| noticed.by_settings().map(|time| time.as_secs());
+        assert_eq!(seconds(idle(&timers(60, 75, 9, 0), hz())), Some(750));
+        assert_eq!(seconds(idle(&timers(75, 60, 9, 0), hz())), Some(615));
+        assert_eq!(
+            probe_period(&timers(60, 75, 9, 0)),
+            Some(Duration::from_secs(75))
+        );
+        let mut never = timers(60, 75, 9, 0);
+        never.keepalive = false;
+        assert_eq!(probe_period(&never), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::time::Duration;
 
-use crate::assess::{CHATTY_BELOW_S, LONG_SILENCE};
-use crate::connection::{Comm, NetnsId};
+use crate::assess::{CHATTY_BELOW, LONG_SILENCE};
+use crate::connection::{Comm, End, NetnsId};
 use crate::duration::human;
 use crate::number::grouped;
 use crate::paths;
@@ -98,6 +98,15 @@ impl Severity {
 }
 
 impl Code {
+    /// Whether a namespace's default decides on it for connections that follow the default.
+    #[must_use]
+    pub const fn follows_default(self) -> bool {
+        matches!(
+            self,
+            Self::Slow | Self::IdleCollides | Self::Chatty | Self::LongerThanPath
+        )
+    }
+
     /// From `SP001`, in any case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -146,8 +155,8 @@ pub struct Culprit {
     pub program: Option<Comm>,
     /// How many of the connections are its.
     pub connections: u64,
-    /// The port that most likely is its service.
-    pub port: u16,
+    /// The local end that most likely is its service.
+    pub end: Option<End>,
 }
 
 /// How a command gets into the namespace that it is meant for.
@@ -224,14 +233,15 @@ impl Finding {
             }
             Code::Chatty => {
                 format!(
-                    "{} probed more often than every {CHATTY_BELOW_S} s",
-                    count(n, "is", "are")
+                    "{} probed more often than every {}",
+                    count(n, "is", "are"),
+                    human(CHATTY_BELOW)
                 )
             }
             Code::LongerThanPath => {
                 let path = paths::smallest();
                 format!(
-                    "{} an idle of {} or more: {} forgets them first",
+                    "{} {} or more between probes: {} forgets them first",
                     count(n, "has", "have"),
                     human(path.timeout),
                     path.name
@@ -275,9 +285,7 @@ impl Finding {
                 .software_switch()
                 .unwrap_or_else(|| self.show("--exposure unprotected", program)),
             Code::SilentUnprotected => self.show("--exposure unprotected --silent-for 1h", program),
-            Code::Slow | Code::IdleCollides | Code::LongerThanPath | Code::Chatty
-                if self.inheriting == 0 =>
-            {
+            code if code.follows_default() && self.inheriting == 0 => {
                 let wanted = if self.code == Code::Slow {
                     "--exposure slow"
                 } else {
@@ -337,9 +345,11 @@ impl Finding {
             b"valkey-server" => "valkey-cli",
             _ => return None,
         };
+        // It listens there, and perhaps not on the loopback address.
+        let end = culprit.end?;
+        let (addr, port) = (end.addr.to_canonical(), end.port);
         self.inside(&format!(
-            "{client} -p {} config set tcp-keepalive 60",
-            culprit.port
+            "{client} -h {addr} -p {port} config set tcp-keepalive 60"
         ))
     }
 
@@ -370,10 +380,15 @@ impl Finding {
     fn show(&self, selectors: &str, program: Option<Comm>) -> String {
         let program = program.and_then(|comm| plain_name(&comm));
         let program = program.map(|name| format!("--program {name}"));
+        let netns = match self.entrance {
+            Entrance::Process(pid) => Some(format!("--netns {pid}")),
+            Entrance::Here | Entrance::Unknown => None,
+        };
         let words = [
             "sockpulse list",
             selectors,
             program.as_deref().unwrap_or_default(),
+            netns.as_deref().unwrap_or_default(),
         ];
         words
             .into_iter()
@@ -408,7 +423,10 @@ mod tests {
             worst: Some(Culprit {
                 program: Some(Comm::new(b"redis-server")),
                 connections: 5,
-                port: 6379,
+                end: Some(End {
+                    addr: core::net::IpAddr::from([10, 0, 0, 1]),
+                    port: 6379,
+                }),
             }),
             entrance: Entrance::Here,
             detect_within: Duration::from_secs(600),
@@ -473,7 +491,7 @@ mod tests {
         };
         assert_eq!(
             inside.remedy(),
-            "nsenter -t 77 -n redis-cli -p 6379 config set tcp-keepalive 60"
+            "nsenter -t 77 -n redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
         );
         assert!(
             inside
@@ -503,7 +521,7 @@ mod tests {
         };
         assert_eq!(
             own.remedy(),
-            "redis-cli -p 6379 config set tcp-keepalive 60"
+            "redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
         );
         own.worst.as_mut().unwrap().program = Some(Comm::new(b"java"));
         assert_eq!(own.remedy(), "sockpulse list --program java");

@@ -129,7 +129,7 @@ fn finding(finding: &Finding) -> Value {
         json!({
             "program": worst.program.map(|comm| lossy(comm.bytes())),
             "connections": worst.connections,
-            "port": worst.port,
+            "port": worst.end.map(|end| end.port),
         })
     });
     json!({
@@ -185,7 +185,7 @@ fn optional(out: &mut Vec<u8>, value: Option<u64>) {
 }
 
 fn port(tally: &ProgramTally) -> Option<u16> {
-    (tally.port != 0).then_some(tally.port)
+    tally.end.map(|end| end.port)
 }
 
 fn text(text: &str) -> Value {
