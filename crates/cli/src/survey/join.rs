@@ -407,8 +407,13 @@ impl<'a, 'v> Join<'a, 'v> {
 
 fn count(coverage: &mut Coverage, connection: &Connection, assessment: &Assessment) {
     *coverage.sockets.entry(connection.source).or_default() += 1;
-    if let (Some(Exposure::Unknown), Observed::Unknown(why)) =
-        (assessment.exposure, assessment.effective)
+    // What a right or another source would have shown is missing also where nothing is judged by it.
+    let counts = |why| {
+        assessment.exposure == Some(Exposure::Unknown)
+            || matches!(why, Unseen::NotReported | Unseen::NotPermitted)
+    };
+    if let Observed::Unknown(why) = assessment.effective
+        && counts(why)
     {
         *coverage.unknown_settings.entry(why).or_default() += 1;
     }

@@ -21,7 +21,7 @@ use sockpulse_linux::procfs::{Proc, Wanted};
 use crate::coverage::counted;
 use crate::error::CommandError;
 use crate::machine::Visitor;
-use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
+use crate::options::{NetnsChoice, SourceChoice, SurveyOptions, Surveyed};
 use join::{Filler, Join, Joined};
 use reading::{Batch, Sender, Walk};
 pub(crate) use sources::risks_accepted;
@@ -52,6 +52,14 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
         detect_within: options.detect_within,
         hz,
     };
+    tracing::info!(
+        "reading {} by {}",
+        counted(
+            handles.len().try_into().unwrap_or(u64::MAX),
+            "network namespace"
+        ),
+        sources.describe()
+    );
     let filler = filler(&sources, &proc)?;
     let mut join = Join::new(&selector, target, &proc, filler, namespaces, visitor);
     join.coverage.gaps.extend(start.gaps);
@@ -67,7 +75,7 @@ pub fn run(options: &SurveyOptions, visitor: &mut Visitor<'_>) -> Result<Surveye
     tell_unreached(&mut coverage, unreached.len());
     // Those that could not be entered are gaps.
     coverage.namespaces = u64::try_from(namespaces.len()).unwrap_or(u64::MAX);
-    tell_unknown_settings(&mut coverage);
+    tell_unknown_settings(options.source, &mut coverage);
     Ok(Surveyed {
         namespaces,
         coverage,
@@ -171,6 +179,7 @@ fn read_all(sources: &Sources, handles: &[Netns], join: &mut Join<'_, '_>) -> io
     if missing.is_empty() {
         return Ok(());
     }
+    tracing::info!("once more for sockets that changed hands, or that no visible process has open");
     let mut wanted = cookies::CookieSet::default();
     for cookies in missing.values() {
         wanted.add(cookies);
@@ -220,16 +229,21 @@ fn tell_unreached(coverage: &mut Coverage, namespaces: usize) {
 }
 
 /// Settings that a right would have shown make the reading partial; sockets without a process do not.
-fn tell_unknown_settings(coverage: &mut Coverage) {
-    for (why, connections) in &coverage.unknown_settings {
-        let remedy = match why {
-            Unseen::NotReported => "leave --source out, or choose one that reads settings",
-            Unseen::NotPermitted => "run as root, or grant CAP_BPF and CAP_PERFMON",
-            Unseen::NoDefaults => "run as root, or grant CAP_SYS_ADMIN",
+fn tell_unknown_settings(source: SourceChoice, coverage: &mut Coverage) {
+    for (why, sockets) in &coverage.unknown_settings {
+        let remedy = match (why, source) {
+            (Unseen::NotReported, _) => "leave --source out, or choose one that reads settings",
+            (Unseen::NotPermitted, SourceChoice::Auto) => {
+                "run as root where BPF works: `sockpulse doctor` says what is missing"
+            }
+            (Unseen::NotPermitted, _) => {
+                "leave --source out: BPF reads the sockets of every process"
+            }
+            (Unseen::NoDefaults, _) => "run as root, or grant CAP_SYS_ADMIN",
             _ => continue,
         };
         coverage.gaps.push(Gap {
-            what: format!("the settings of {}", counted(*connections, "connection")),
+            what: format!("the settings of {}", counted(*sockets, "socket")),
             why: why.why().into(),
             remedy: Some(remedy.into()),
         });

@@ -18,6 +18,24 @@ pub(super) enum Sources {
     SockDiag,
 }
 
+impl Sources {
+    /// For the log.
+    pub(super) const fn describe(&self) -> &'static str {
+        match self {
+            Self::Bpf {
+                rest: Rest::SockDiag,
+                ..
+            } => "BPF's task_file iterator and sock_diag",
+            Self::Bpf {
+                rest: Rest::IterTcp(_),
+                ..
+            } => "BPF's task_file and tcp iterators",
+            Self::Borrow => "sock_diag and duplicated descriptors",
+            Self::SockDiag => "sock_diag alone",
+        }
+    }
+}
+
 /// Who shows the sockets that no process holds.
 pub(super) enum Rest {
     SockDiag,
