@@ -24,7 +24,7 @@ use sockpulse::Sockpulse;
 
 /// The word for [`scenario_in_user_namespace`] on the command line.
 pub(crate) const SCENARIO: &str = "demo-scenario";
-/// The word for [`client`] on the command line.
+/// The word for [`client()`] on the command line.
 pub(crate) const CLIENT: &str = "demo-client";
 
 /// What the names of the demo's namespaces and folders begin with.
