@@ -84,7 +84,7 @@ fn others(namespaces: &[Namespace], base: &Namespace, width: usize) -> Option<St
     }
     let count = |n: usize| grouped(u64::try_from(n).unwrap_or(u64::MAX));
     let mut text = format!(
-        "{} of {} namespaces differ:",
+        "{} of {} namespaces differ; noticed after:",
         count(differing.len()),
         count(namespaces.len())
     );
@@ -93,13 +93,19 @@ fn others(namespaces: &[Namespace], base: &Namespace, width: usize) -> Option<St
             Some(after) => human(after).to_string(),
             None => "never".into(),
         };
-        let between = if at == 0 { " " } else { ", " };
-        let next = format!("{between}{} {after}", shown(&namespace.name));
         let rest = differing.len() - at - 1;
         let tail = if rest == 0 {
             String::new()
         } else {
             format!(" and {} more", count(rest))
+        };
+        let name = shown(&namespace.name);
+        let next = if at == 0 {
+            // The name gives way, not what is said of it.
+            let room = width.saturating_sub(text.len() + 2 + after.len() + tail.len());
+            format!(" {} {after}", limited(&name, room.max(8)))
+        } else {
+            format!(", {name} {after}")
         };
         if at > 0 && text.len() + next.len() + tail.len() > width {
             text.push_str(&format!(" and {} more", count(rest + 1)));

@@ -35,6 +35,8 @@ pub(super) fn lines(report: &Report, width: usize, palette: Palette) -> Vec<Line
     }];
     // What the kernel reports by itself stands last, apart from the rest.
     let (apart, rest): (Vec<_>, Vec<_>) = shown.into_iter().partition(|e| *e == Exposure::Local);
+    let counts: Vec<u64> = rest.iter().map(|e| report.total.exposed(*e)).collect();
+    let mut percents = percents(&counts).into_iter();
     for exposure in rest.into_iter().chain(apart) {
         let count = report.total.exposed(exposure);
         let style = terminal::of_exposure(exposure);
@@ -49,7 +51,8 @@ pub(super) fn lines(report: &Report, width: usize, palette: Palette) -> Vec<Line
             fit::spaces(&mut line, BAR + 6);
         } else {
             palette.paint(&mut line, style, bar(count, all).as_bytes());
-            line.extend_from_slice(format!(" {:>4} ", percent(count, all)).as_bytes());
+            let percent = percents.next().unwrap_or_default();
+            line.extend_from_slice(format!(" {percent:>4} ").as_bytes());
         }
         let used = 11 + 1 + 11 + 2 + BAR + 6;
         let said = limited(
@@ -77,13 +80,27 @@ fn bar(count: u64, all: u64) -> String {
     text + &" ".repeat(BAR.saturating_sub(used))
 }
 
-/// Never `0%` of something, and never `100%` of less than all.
-fn percent(count: u64, all: u64) -> String {
-    let share = u128::from(count) * 100 / u128::from(all.max(1));
-    match share {
-        0 => "<1%".into(),
-        share => format!("{share}%"),
+/// Shares that add up to 100: what rounding down leaves over goes to the largest remainders. Never
+/// `0%` of something, and never `100%` of less than all.
+fn percents(counts: &[u64]) -> Vec<String> {
+    let all: u128 = counts.iter().copied().map(u128::from).sum();
+    let all = all.max(1);
+    let hundredfold = |count: u64| u128::from(count) * 100;
+    let mut shares: Vec<u128> = counts.iter().map(|n| hundredfold(*n) / all).collect();
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(hundredfold(counts[*at]) % all));
+    let left = 100_u128.saturating_sub(shares.iter().sum());
+    for at in order.into_iter().take(usize::try_from(left).unwrap_or(0)) {
+        shares[at] += 1;
     }
+    let shown = counts.iter().zip(shares);
+    shown
+        .map(|(count, share)| match share {
+            0 => "<1%".into(),
+            100 if u128::from(*count) < all => ">99%".into(),
+            share => format!("{share}%"),
+        })
+        .collect()
 }
 
 fn consequence(exposure: Exposure, report: &Report) -> String {
@@ -96,5 +113,25 @@ fn consequence(exposure: Exposure, report: &Report) -> String {
         Exposure::Probing => "probes are unanswered now".into(),
         Exposure::Local => "the kernel reports it".into(),
         Exposure::Unknown => "settings were not seen".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_a_hundred() {
+        for (counts, shown) in [
+            (&[674, 202, 62, 62][..], &["68%", "20%", "6%", "6%"][..]),
+            (&[1, 1, 1], &["34%", "33%", "33%"]),
+            (&[5], &["100%"]),
+            (&[9_999, 1], &[">99%", "<1%"]),
+            (&[1, 1_999, 1], &["<1%", ">99%", "<1%"]),
+            (&[u64::MAX, u64::MAX], &["50%", "50%"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(percents(counts), shown, "{counts:?}");
+        }
     }
 }

@@ -140,6 +140,80 @@ fn everything_protected() {
 }
 
 #[test]
+fn what_was_read_in_part_is_not_said_to_be_well() {
+    let mut coverage = seen(24);
+    let gap = Gap {
+        what: "1 network namespace".into(),
+        why: "CAP_SYS_ADMIN is missing".into(),
+        remedy: None,
+    };
+    for (connections, whole, partial) in [
+        (
+            vec![],
+            "no connections: nothing to mend",
+            "no connections seen, but not everything could be read",
+        ),
+        (
+            vec![local()],
+            "nothing to mend: 1 connection, and it is local",
+            "1 connection, and it is local, but not everything could be read",
+        ),
+        (
+            many(&local(), 3),
+            "nothing to mend: 3 connections, all local",
+            "3 connections, all local, but not everything could be read",
+        ),
+        (
+            vec![protected()],
+            "nothing to mend: 1 connection notices a dead peer within 10m",
+            "nothing wrong with 1 connection seen, but not everything could be read",
+        ),
+        (
+            vec![sample::off()],
+            "the only connection would never notice a dead peer",
+            "the only connection seen would never notice a dead peer",
+        ),
+    ] {
+        for (gaps, verdict) in [(vec![], whole), (vec![gap.clone()], partial)] {
+            coverage.gaps = gaps;
+            let shown = drawn(&connections, &[sample::namespace()], &coverage, SMALL);
+            assert_eq!(shown.lines().next(), Some(&*format!("db7: {verdict}")));
+        }
+    }
+}
+
+#[test]
+fn namespaces_that_differ_keep_their_times() {
+    let differing = |name: &str, id| {
+        let mut namespace = sample::namespace();
+        namespace.id = NetnsId(id);
+        namespace.own = false;
+        namespace.name = name.into();
+        namespace.defaults = Some(NetnsDefaults {
+            idle_s: 10,
+            interval_s: 10,
+            probes: 2,
+            ..NetnsDefaults::KERNEL
+        });
+        namespace
+    };
+    for (first, line) in [
+        (
+            "process python3 (30049)",
+            "2 of 3 namespaces differ; noticed after: process python3 (30049) 30s, b 30s",
+        ),
+        (
+            "process a-much-longer-name (4030049)",
+            "2 of 3 namespaces differ; noticed after: process a-much-longer-n… 30s, b 30s",
+        ),
+    ] {
+        let namespaces = [sample::namespace(), differing(first, 7), differing("b", 8)];
+        let shown = drawn(&[], &namespaces, &seen(24), SMALL);
+        assert!(shown.contains(&format!("\n{line}\n")), "{shown}");
+    }
+}
+
+#[test]
 fn hundreds_of_programs_with_long_names_in_many_namespaces() {
     let mut namespaces = vec![sample::namespace()];
     for n in 2..40 {
