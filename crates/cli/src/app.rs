@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::args::{Cli, Command, DoctorArgs, GlobalArgs, with_default_command};
 use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
@@ -20,6 +23,8 @@ pub(crate) struct Face {
     pub(crate) output: OutputFormat,
     /// Columns of the terminal.
     pub(crate) width: usize,
+    /// Lines of the terminal; `None` where nothing scrolls away.
+    pub(crate) height: Option<usize>,
     /// Colours of stdout.
     pub(crate) palette: Palette,
 }
@@ -27,8 +32,19 @@ pub(crate) struct Face {
 /// The definition of the command line.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    let mut root = Cli::command();
+    let output = root.get_arguments().find(|arg| arg.get_id() == "output");
+    if let Some(output) = output.cloned().map(|output| output.hide(true)) {
+        // These print text only: the option is understood, to be refused with a reason.
+        for name in TEXT_ONLY {
+            root = root.mut_subcommand(name, |command| command.arg(output.clone()));
+        }
+    }
+    root
 }
+
+/// Commands that have one format.
+const TEXT_ONLY: [&str; 3] = ["explain", "completions", "man"];
 
 /// The binary: standard streams, this machine, and a panic that is told as the bug that it is.
 #[must_use]
@@ -75,7 +91,7 @@ pub fn run(
         Ok(cli) => cli,
         Err(error) => return refuse(&error, out, stderr),
     };
-    trace(cli.global.verbose);
+    trace(cli.global.verbose, cli.global.color);
     match dispatch(&cli, machine, out, stderr) {
         Ok(exit) => exit.status(),
         Err(error) => {
@@ -126,6 +142,7 @@ fn face(global: &GlobalArgs) -> Face {
     Face {
         output: global.output,
         width: terminal::width(),
+        height: terminal::height(),
         palette: Palette::of_stdout(global.color),
     }
 }
@@ -160,14 +177,7 @@ fn tell(error: &CommandError, color: anstream::ColorChoice, stderr: &mut dyn Wri
     if error.is_broken_pipe() {
         return;
     }
-    let choice = match color {
-        anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stderr()),
-        other => other,
-    };
-    let palette = match choice {
-        anstream::ColorChoice::Never => Palette::Plain,
-        _ => Palette::Ansi,
-    };
+    let palette = Palette::of_stderr(color);
     let mut text = Vec::new();
     palette.paint(&mut text, terminal::BAD.bold(), b"error:");
     text.extend_from_slice(format!(" {}\n", obeyed_by_none(&error.to_string())).as_bytes());
@@ -192,18 +202,86 @@ fn obeyed_by_none(text: &str) -> String {
     shown
 }
 
-/// Sends what libraries say to stderr. Setting it up twice, as tests do, keeps the first.
-fn trace(verbose: u8) {
-    let level = match verbose {
-        0 => tracing::Level::WARN,
-        1 => tracing::Level::INFO,
-        2 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
+/// Sends what is being done to stderr. Setting it up twice, as tests do, keeps the first.
+fn trace(verbose: u8, color: anstream::ColorChoice) {
+    let ansi = Palette::of_stderr(color) == Palette::Ansi;
+    let _ = tracing::subscriber::set_global_default(tracer(verbose, ansi, io::stderr));
+}
+
+fn tracer<W>(verbose: u8, ansi: bool, writer: W) -> impl tracing::Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    // Our own crates first; what libraries, libbpf above all, have to say is much and rarely wanted.
+    let (ours, others) = match verbose {
+        0 => (LevelFilter::WARN, LevelFilter::WARN),
+        1 => (LevelFilter::INFO, LevelFilter::WARN),
+        2 => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+        _ => (LevelFilter::TRACE, LevelFilter::TRACE),
     };
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
+    let wanted = Targets::new()
+        .with_default(others)
+        .with_target("sockpulse", ours);
+    tracing_subscriber::fmt()
+        .with_max_level(ours)
+        .with_writer(writer)
+        .with_ansi(ansi)
         .without_time()
         .with_target(verbose > 1)
-        .try_init();
+        .finish()
+        .with(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn traced(verbose: u8, ansi: bool) -> String {
+        let shared = Shared::default();
+        let writer = shared.clone();
+        let tracer = tracer(verbose, ansi, move || writer.clone());
+        tracing::subscriber::with_default(tracer, || {
+            tracing::info!(target: "sockpulse_cli::survey", "our step");
+            tracing::debug!(target: "sockpulse_linux", "our detail");
+            tracing::info!(target: "libbpf", "its step");
+            tracing::debug!(target: "libbpf", "its detail");
+        });
+        let bytes = shared.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn more_is_said_step_by_step() {
+        for (verbose, said) in [
+            (0, &[][..]),
+            (1, &["our step"]),
+            (2, &["our step", "our detail", "its step", "its detail"]),
+        ] {
+            let text = traced(verbose, false);
+            assert_eq!(text.lines().count(), said.len(), "{text}");
+            for what in said {
+                assert!(text.contains(what), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_coloured_where_that_is_wanted() {
+        assert!(!traced(2, false).contains('\u{1b}'));
+        assert!(traced(2, true).contains('\u{1b}'));
+    }
 }

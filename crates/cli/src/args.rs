@@ -179,7 +179,7 @@ Examples:
   sockpulse list --program 'postgres*' --state established
   sockpulse list --remote 10.0.0.0/8 --port 6379 --exposure unprotected
   sockpulse list --silent-for 1h --sort -silence --columns remote,silence,owner
-  sockpulse list --exposure unprotected -o jsonl | jq -r .owner.program | sort | uniq -c";
+  sockpulse list --silent-for 1h -o jsonl | jq .owner.program | sort | uniq -c";
 
 /// Examples, and the fields that `--columns` and `--sort` know.
 fn list_help() -> String {
@@ -204,7 +204,7 @@ pub(crate) struct DoctorArgs {
 #[command(after_help = "Without a code: the list of them.")]
 pub(crate) struct ExplainArgs {
     /// A code, like SP001.
-    #[arg(value_name = "CODE")]
+    #[arg(value_name = "CODE", value_parser = values::code(), hide_possible_values = true)]
     pub(crate) code: Option<String>,
 }
 

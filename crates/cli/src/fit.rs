@@ -33,6 +33,8 @@ pub(crate) enum Cut {
     End,
     /// The beginning.
     Start,
+    /// What stands before the last parenthesis: of `redis-server(812)+1` the name gives way.
+    BeforeParenthesis,
 }
 
 /// Appends `text` in at most `columns` columns; returns how many it took.
@@ -46,13 +48,23 @@ pub(crate) fn cut(out: &mut Vec<u8>, text: &[u8], columns: usize, side: Cut) -> 
         return 0;
     };
     let text = String::from_utf8_lossy(text);
+    if side == Cut::BeforeParenthesis {
+        let (name, tail) = text.split_at(text.rfind('(').unwrap_or(text.len()));
+        let tail_width = width(tail.as_bytes());
+        if tail_width > columns {
+            return cut(out, tail.as_bytes(), columns, Cut::End);
+        }
+        let kept = cut(out, name.as_bytes(), columns - tail_width, Cut::End);
+        out.extend_from_slice(tail.as_bytes());
+        return kept + tail_width;
+    }
     let mut taken = 0;
     let mut fits = |c: &char| {
         taken += char_width(*c);
         taken <= room
     };
     let kept: String = match side {
-        Cut::End => text.chars().take_while(&mut fits).collect(),
+        Cut::End | Cut::BeforeParenthesis => text.chars().take_while(&mut fits).collect(),
         Cut::Start => {
             let tail: Vec<char> = text.chars().rev().take_while(&mut fits).collect();
             tail.into_iter().rev().collect()
@@ -108,6 +120,20 @@ mod tests {
             ("redis", 1, Cut::End, "…", 1),
             ("redis", 0, Cut::End, "", 0),
             ("数据库", 4, Cut::End, "数…", 3),
+            ("redis(812)", 10, Cut::BeforeParenthesis, "redis(812)", 10),
+            (
+                "redis-server(812)+1",
+                11,
+                Cut::BeforeParenthesis,
+                "red…(812)+1",
+                11,
+            ),
+            ("f(1(812)", 7, Cut::BeforeParenthesis, "f…(812)", 7),
+            ("redis(812)+1", 8, Cut::BeforeParenthesis, "…(812)+1", 8),
+            ("redis(812)+1", 7, Cut::BeforeParenthesis, "(812)+1", 7),
+            ("redis(812)+1", 6, Cut::BeforeParenthesis, "(812)…", 6),
+            ("not-permitted", 9, Cut::BeforeParenthesis, "not-perm…", 9),
+            ("数据库(812)", 8, Cut::BeforeParenthesis, "数…(812)", 8),
             ("数据库", 6, Cut::End, "数据库", 6),
         ] {
             let mut out = Vec::new();

@@ -161,6 +161,7 @@ mod tests {
         let face = Face {
             output: cli.global.output,
             width,
+            height: None,
             palette,
         };
         let machine = Machine {
@@ -192,6 +193,36 @@ mod tests {
             "complete: saw 6 sockets in 1 namespace (bpf 4, sock_diag 2) in 3ms\n"
         );
         assert_eq!(listed.exit.unwrap(), Exit::Done);
+    }
+
+    /// The longest IPv4 ends, a mapped peer, and owners with long names.
+    fn crowd(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+        let mut long = sample::known();
+        long.id.local = sample::end("192.168.100.100", 50432);
+        long.id.remote = sample::end("192.168.100.200", 51234);
+        long.owner.processes = vec![
+            sample::process(4_000_001, 3, b"redis-server"),
+            sample::process(4_000_002, 3, b"redis-server"),
+        ];
+        let mut mapped = long.clone();
+        mapped.id.remote = sample::end("::ffff:192.168.100.200", 51234);
+        mapped.owner.processes = vec![sample::process(32_246, 3, b"redis-server")];
+        for connection in [long, mapped] {
+            let mut sample = sample::Sample::new(connection);
+            sample.assessment.exposure = Some(sockpulse_core::Exposure::Unprotected);
+            visit(&sample.row()).map_err(CommandError::output)?;
+        }
+        Ok(Surveyed::default())
+    }
+
+    #[test]
+    fn peers_and_process_ids_stay_whole_in_80_columns() {
+        let listed = listed("sockpulse list", 80, crowd);
+        fits(&listed.out, 80);
+        for whole in [" 192.168.100.200:51234 ", "(4000001)+1", "(32246)"] {
+            assert!(listed.out.contains(whole), "{whole}: {}", listed.out);
+        }
+        insta::assert_snapshot!(listed.out);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::terminal::{self, Palette};
 /// Rows that decide on the widths; later ones are cut to them.
 const MEASURED: usize = 2_000;
 /// Stages in which columns give way.
-const STAGES: usize = 3;
+const STAGES: usize = 4;
 /// Between the cells of a row as it is held. Cells are free of control characters.
 const BETWEEN: u8 = 0x1f;
 
@@ -205,6 +205,7 @@ impl Table {
         }
         let side = match align {
             Align::Tail => Cut::Start,
+            Align::Owner => Cut::BeforeParenthesis,
             Align::Left | Align::Right => Cut::End,
         };
         let mut kept = Vec::new();
@@ -231,13 +232,15 @@ fn narrowest(field: &&'static Field) -> usize {
 }
 
 /// How narrow a column may get, stage by stage: of our own end the port says most, of the peer's
-/// the address is wanted whole for as long as possible. `None` for what cannot be cut.
+/// the address is wanted whole for as long as possible (an IPv4 address and its port take 21 columns,
+/// the same mapped into IPv6 up to 30), of an owner the process. `None` for what cannot be cut.
 fn least(field: &Field) -> Option<[usize; STAGES]> {
     match (field.name, field.align) {
         (_, Align::Right) | ("state" | "exposure" | "keepalive", _) => None,
-        ("local", _) => Some([13, 8, 6]),
-        ("remote", _) => Some([21, 15, 8]),
-        _ => Some([17, 10, 6]),
+        ("local", _) => Some([13, 7, 7, 6]),
+        ("remote", _) => Some([30, 23, 21, 8]),
+        ("owner", _) => Some([20, 16, 11, 9]),
+        _ => Some([17, 10, 6, 6]),
     }
 }
 

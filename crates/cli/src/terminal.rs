@@ -41,6 +41,19 @@ impl Palette {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(&io::stdout()),
             other => other,
         };
+        Self::of(choice)
+    }
+
+    /// The same of stderr.
+    pub(crate) fn of_stderr(choice: anstream::ColorChoice) -> Self {
+        let choice = match choice {
+            anstream::ColorChoice::Auto => anstream::AutoStream::choice(&io::stderr()),
+            other => other,
+        };
+        Self::of(choice)
+    }
+
+    const fn of(choice: anstream::ColorChoice) -> Self {
         match choice {
             anstream::ColorChoice::Never => Self::Plain,
             _ => Self::Ansi,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap_complete::Shell;
 use sockpulse_core::selector::parse_state;
-use sockpulse_core::{Exposure, TcpState, parse_duration};
+use sockpulse_core::{Code, Exposure, TcpState, parse_duration};
 
 use crate::fields::{Direction, FIELDS, Field};
 use crate::listing::Sort;
@@ -77,6 +77,34 @@ pub(crate) fn state() -> impl TypedValueParser<Value = TcpState> {
         }
     });
     PossibleValuesParser::new(known).try_map(|text| parse_state(&text).ok_or("not a state"))
+}
+
+/// Any text: completions know the codes, and the command itself refuses what is none of them.
+pub(crate) fn code() -> impl TypedValueParser<Value = String> {
+    CodeParser
+}
+
+#[derive(Clone)]
+struct CodeParser;
+
+impl TypedValueParser for CodeParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let codes = Code::ALL.iter();
+        Some(Box::new(codes.map(|code| {
+            PossibleValue::new(code.name()).help(code.title())
+        })))
+    }
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

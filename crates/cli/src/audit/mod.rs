@@ -14,6 +14,7 @@ use crate::app::Face;
 use crate::args::AuditArgs;
 use crate::coverage;
 use crate::error::{CommandError, Exit};
+use crate::fit;
 use crate::machine::Machine;
 use crate::options::{OutputFormat, Surveyed};
 use crate::row::Row;
@@ -40,21 +41,46 @@ pub(crate) fn run(
         Ok(())
     })?;
     let (report, places) = count.finish(&surveyed);
-    show(face, &report, &places, &surveyed, out).map_err(CommandError::output)?;
+    let mut told = Vec::new();
+    let exit = tell(args, face, &report, &surveyed, &mut told);
+    let below = lines(&told, face.width);
+    show(face, &report, &places, &surveyed, below, out).map_err(CommandError::output)?;
+    // There is nowhere to say that stderr is closed.
+    let _ = stderr.write_all(&told);
+    Ok(exit)
+}
+
+/// What stands on stderr below the output.
+fn tell(
+    args: &AuditArgs,
+    face: &Face,
+    report: &Report,
+    surveyed: &Surveyed,
+    told: &mut Vec<u8>,
+) -> Exit {
     if surveyed.coverage.is_partial() {
         let written = match face.output {
             // The screen ends with the line itself.
-            OutputFormat::Table => coverage::gaps(&surveyed.coverage, stderr),
-            _ => coverage::report(&surveyed.coverage, surveyed.elapsed, stderr),
+            OutputFormat::Table => coverage::gaps(&surveyed.coverage, told),
+            _ => coverage::report(&surveyed.coverage, surveyed.elapsed, told),
         };
-        // There is nowhere to say that stderr is closed.
+        // Writing to memory does not fail.
         let _ = written;
     }
     if report.total.total() == 0 && !args.survey.options().selector.is_empty() {
         // A mistyped name would pass for a clean machine.
-        let _ = writeln!(stderr, "no connection matches");
+        let _ = writeln!(told, "no connection matches");
     }
-    Ok(judge(&args.fail_on, &report, &surveyed, stderr))
+    judge(&args.fail_on, report, surveyed, told)
+}
+
+/// Lines that a text takes on a terminal.
+fn lines(text: &[u8], width: usize) -> usize {
+    let text = String::from_utf8_lossy(text);
+    let lines = text.lines();
+    lines
+        .map(|line| fit::width(line.as_bytes()).div_ceil(width.max(1)).max(1))
+        .sum()
 }
 
 /// Counts rows, and keeps the place of each program.
@@ -98,6 +124,7 @@ fn show(
     report: &Report,
     places: &Places,
     surveyed: &Surveyed,
+    below: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let host = terminal::host();
@@ -115,7 +142,8 @@ fn show(
         OutputFormat::Table => {
             let size = Size {
                 width: face.width,
-                height: terminal::height(),
+                // What follows on stderr must not push the headline off the top.
+                height: face.height.map(|height| height.saturating_sub(below)),
             };
             screen::draw(&mut text, &audited, size, face.palette);
         }

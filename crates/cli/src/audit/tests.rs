@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
+use clap::Parser;
 use serde_json::Value;
 use sockpulse_core::{Coverage, Gap, Place, Source};
 
+use crate::app::Face;
+use crate::args::{Cli, Command};
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::machine::{Machine, Survey, Visitor};
 use crate::options::{DoctorOptions, NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample;
+use crate::terminal::Palette;
 
 fn no_doctor(_: &DoctorOptions, _: &mut dyn Write) -> Result<Exit, CommandError> {
     Err(CommandError::new(ErrorKind::Bug, "not under test"))
@@ -140,6 +144,46 @@ fn a_finding_weighs_more_than_a_gap() {
             stderr.contains(told) && stderr.is_empty() == told.is_empty(),
             "{stderr}"
         );
+    }
+}
+
+/// Gaps of which one takes two lines of 80 columns.
+fn gaps(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    let mut surveyed = partial(options, visit)?;
+    surveyed.coverage.gaps.push(Gap {
+        what: "the settings of 3 connections of other users".into(),
+        why: "CAP_SYS_PTRACE is missing".into(),
+        remedy: Some("run as root".into()),
+    });
+    Ok(surveyed)
+}
+
+#[test]
+fn what_follows_on_stderr_leaves_the_headline_on_the_screen() {
+    for (line, survey, below) in [
+        ("sockpulse audit", samples as Survey, 0),
+        ("sockpulse audit --fail-on slow,unknown", samples, 1),
+        ("sockpulse audit --fail-on slow,unknown", gaps, 5),
+    ] {
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Audit(args) = &cli.command else {
+            panic!("not an audit: {line}");
+        };
+        let machine = Machine {
+            survey,
+            doctor: no_doctor,
+        };
+        let face = Face {
+            output: cli.global.output,
+            width: 80,
+            height: Some(24),
+            palette: Palette::Plain,
+        };
+        let (mut out, mut stderr) = (Vec::new(), Vec::new());
+        let _ = super::run(args, &face, &machine, &mut out, &mut stderr).unwrap();
+        let [above, told] = [&out, &stderr].map(|text| super::lines(text, 80));
+        assert_eq!(told, below, "{}", String::from_utf8_lossy(&stderr));
+        assert!(above + below < 24, "{}", String::from_utf8_lossy(&out));
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) enum Align {
     Left,
     /// Addresses: on the left; the beginning is cut off, since what tells them apart comes last.
     Tail,
+    /// An owner: on the left; the name is cut, the process id is what is needed next.
+    Owner,
     /// Numbers: on the right; never cut.
     Right,
 }
@@ -66,7 +68,6 @@ pub(crate) const COLUMNS: [(usize, &[&str]); 4] = [
             "exposure",
             "detects_idle",
             "silence",
-            "next_probe",
             "owner",
         ],
     ),
@@ -176,7 +177,7 @@ fields! {
     "snd_una", "SND-UNA", "snd_una", Right, asked, snd_una, "First sequence number that the peer has not acknowledged.";
     "rcv_nxt", "RCV-NXT", "rcv_nxt", Right, asked, rcv_nxt, "Next sequence number expected from the peer.";
     "findings", "FINDINGS", "findings", Left, wide, findings, "Codes of the findings that apply; `sockpulse explain CODE` says more.";
-    "owner", "OWNER", "", Left, wide, owner, "Program and process, `redis-server(812)`, and `+2` when two more processes hold the socket; else the reason why none is named.";
+    "owner", "OWNER", "", Owner, wide, owner, "Program and process, `redis-server(812)`, and `+2` when two more processes hold the socket; else the reason why none is named.";
     "program", "PROGRAM", "owner.program", Left, asked, program, "The owning program's name as the kernel keeps it (comm, at most 15 bytes).";
     "pid", "PID", "owner.pid", Right, asked, pid, "The owning process; the lowest number of several.";
     "fd", "FD", "owner.fd", Right, wide, fd, "The lowest descriptor of the socket in that process.";
