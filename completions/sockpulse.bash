@@ -237,7 +237,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__explain)
-            opts="-o -v -h --output --color --verbose --help"
+            opts="-o -v -h --output --color --verbose --help SP001 SP002 SP003 SP004 SP005 SP006 SP007 SP008 SP009 SP010 SP011 SP012 SP013"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
