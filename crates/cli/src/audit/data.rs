@@ -50,7 +50,9 @@ pub(super) fn json_lines(out: &mut Vec<u8>, audited: &Audited<'_>) -> io::Result
 
 /// A record for each program, worst first.
 pub(super) fn csv(out: &mut Vec<u8>, audited: &Audited<'_>) {
-    out.extend_from_slice(b"program,pid,port,cgroup,unit,container,pod,netns,connections");
+    out.extend_from_slice(
+        b"program,pid,processes,port,cgroup,unit,container,pod,netns,connections",
+    );
     for exposure in Exposure::ALL {
         out.push(b',');
         out.extend_from_slice(exposure.name().as_bytes());
@@ -68,6 +70,7 @@ fn programs<'a>(audited: &'a Audited<'_>) -> impl Iterator<Item = Map<String, Va
         let mut object = Map::new();
         object.insert("program".into(), program.into());
         object.insert("pid".into(), counted.pid.into());
+        object.insert("processes".into(), counted.processes.into());
         object.insert("port".into(), port(counted).into());
         object.insert("cgroup".into(), text(&place.cgroup));
         object.insert("unit".into(), place.unit.into());
@@ -153,6 +156,7 @@ fn record(out: &mut Vec<u8>, key: &ProgramKey, tally: &ProgramTally, place: &Pla
     }
     csv::quote(out, &name);
     optional(out, tally.pid.map(u64::from));
+    optional(out, Some(tally.processes));
     optional(out, port(tally).map(u64::from));
     let none = String::new();
     let [unit, container, pod] =

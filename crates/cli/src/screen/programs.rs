@@ -123,10 +123,10 @@ impl Programs {
         let (program, place) = name_widths(&names, width.saturating_sub(numbers));
 
         let mut heading = Vec::new();
-        put(&mut heading, b"program", program);
+        put(&mut heading, b"program", program, Cut::End);
         if place > 0 {
             heading.push(b' ');
-            put(&mut heading, b"where", place);
+            put(&mut heading, b"where", place, Cut::End);
         }
         for (column, width) in columns.iter().zip(&widths) {
             fit::spaces(&mut heading, 2 + width - column.title.len());
@@ -136,10 +136,10 @@ impl Programs {
 
         let rows = names.iter().zip(&cells).map(|((name, at), cells)| {
             let mut line = Vec::new();
-            put(&mut line, name, program);
+            put(&mut line, name, program, Cut::BeforeParenthesis);
             if place > 0 {
                 line.push(b' ');
-                put(&mut line, at, place);
+                put(&mut line, at, place, Cut::End);
             }
             for ((column, width), cell) in columns.iter().zip(&widths).zip(cells) {
                 fit::spaces(&mut line, 2 + width - cell.len());
@@ -201,7 +201,8 @@ fn cell(column: &Column, tally: &ProgramTally) -> Vec<u8> {
     cell
 }
 
-/// `redis-server(812)`, as in a listing's OWNER.
+/// `redis-server(812)`, as in a listing's OWNER; of several processes none stands for the rest:
+/// `postgres (9 procs)`.
 fn name(key: &ProgramKey, tally: &ProgramTally) -> Vec<u8> {
     let Some(program) = &key.program else {
         return match key.unseen {
@@ -211,7 +212,9 @@ fn name(key: &ProgramKey, tally: &ProgramTally) -> Vec<u8> {
     };
     let mut name = Vec::new();
     append::visible(&mut name, program.bytes());
-    if let Some(pid) = tally.pid {
+    if tally.processes > 1 {
+        name.extend_from_slice(format!(" ({} procs)", grouped(tally.processes)).as_bytes());
+    } else if let Some(pid) = tally.pid {
         name.push(b'(');
         append::number(&mut name, pid);
         name.push(b')');
@@ -250,7 +253,7 @@ fn name_widths(names: &[(Vec<u8>, Vec<u8>)], room: usize) -> (usize, usize) {
     }
 }
 
-fn put(line: &mut Vec<u8>, text: &[u8], width: usize) {
-    let taken = fit::cut(line, text, width, Cut::End);
+fn put(line: &mut Vec<u8>, text: &[u8], width: usize, side: Cut) {
+    let taken = fit::cut(line, text, width, side);
     fit::spaces(line, width - taken);
 }

@@ -113,10 +113,13 @@ fn a_server_full_of_dead_clients() {
     }
     slow.silence_ms = Some(7_800_000);
     let postgres = named(slow, 901, b"postgres", 6);
+    let worker = |pid| named(postgres.clone(), pid, b"postgres", 6);
+    let workers: Vec<Connection> = (901..910).map(worker).collect();
     let connections = [
         many(&silent, 1_198),
         many(&fresh, 3_435),
-        many(&postgres, 301),
+        many(&postgres, 292),
+        workers,
         many(&named(sample::off(), 77, b"java", 7), 236),
         many(&protected(), 5),
         many(&local(), 38),
