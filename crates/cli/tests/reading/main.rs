@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod churn;
+mod deaths;
 mod kinds;
 mod kit;
 mod namespaces;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         churn::root_memory_does_not_grow_with_sockets,
         churn::root_a_reader_that_has_enough_is_no_error,
         churn::root_every_source_shows_each_of_thousands_once,
+        deaths::root_deaths_come_when_they_were_predicted,
         owners::root_a_shared_socket_has_all_its_processes,
         owners::root_a_pre_forked_listener_belongs_to_its_workers,
         owners::root_bad_names_are_escaped_in_tables_and_right_in_json,
