@@ -157,9 +157,25 @@ fn refuse(error: &clap::Error, out: &mut dyn Write, stderr: &mut dyn Write) -> u
         let auto = anstream::AutoStream::choice(&std::io::stdout());
         styled(&text, auto).and_then(|text| out.write_all(&text))
     };
+    if let Some(command) = late_command(error) {
+        // There is nowhere to say that stderr is closed.
+        let _ = writeln!(stderr, "hint: put the command first: sockpulse {command} …");
+    }
     match written {
         Ok(()) => u8::try_from(error.exit_code()).unwrap_or(2),
         Err(error) => CommandError::output(error).status(),
+    }
+}
+
+/// A command that stands behind options was taken for a word of `audit`, the default.
+fn late_command(error: &clap::Error) -> Option<&str> {
+    use clap::error::{ContextKind, ContextValue};
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => command()
+            .find_subcommand(word)
+            .is_some()
+            .then_some(word.as_str()),
+        _ => None,
     }
 }
 

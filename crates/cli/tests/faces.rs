@@ -79,6 +79,7 @@ fn values_that_are_not_known_are_refused_with_the_known_ones() {
         "completions tcsh",
         "man lst",
         "lsit",
+        "--netns self list",
         "--unit",
     ]));
 }
