@@ -124,13 +124,6 @@ impl<'a> DiagMessage<'a> {
         TcpState::from_kernel(self.base.state)
     }
 
-    /// Whether it is a subflow of Multipath TCP. Its inode number is that of the socket that the
-    /// program holds; the subflow itself is in no descriptor table.
-    #[must_use]
-    pub const fn is_mptcp(&self) -> bool {
-        self.mptcp
-    }
-
     /// Flags of the socket, if the kernel tells them.
     #[must_use]
     pub const fn flags(&self) -> Option<SocketFlags> {
