@@ -179,7 +179,7 @@ Examples:
   sockpulse list --program 'postgres*' --state established
   sockpulse list --remote 10.0.0.0/8 --port 6379 --exposure unprotected
   sockpulse list --silent-for 1h --sort -silence --columns remote,silence,owner
-  sockpulse list --silent-for 1h -o jsonl | jq .owner.program | sort | uniq -c";
+  sockpulse list --silent-for 1h -o jsonl | jq -a .owner.program | sort | uniq -c";
 
 /// Examples, and the fields that `--columns` and `--sort` know.
 fn list_help() -> String {

@@ -192,6 +192,9 @@ pub struct Finding {
 /// An idle that passes every box for which probes count, with room for a lost probe.
 const IDLE_THAT_PASSES_S: u64 = 120;
 
+/// An interval with which a few lost probes still leave time.
+const INTERVAL_S: u64 = 20;
+
 /// `7 connections have`, `1 connection has`.
 fn count(n: u64, verb_one: &str, verb_many: &str) -> String {
     if n == 1 {
@@ -304,9 +307,12 @@ impl Finding {
             }
             Code::Fragile => self.show("--exposure fragile", program),
             Code::ZeroProbes => self.sysctl(&[("tcp_keepalive_probes", 5)]),
-            Code::IdleCollides | Code::LongerThanPath => {
-                self.sysctl(&[("tcp_keepalive_time", IDLE_THAT_PASSES_S)])
-            }
+            Code::IdleCollides => self.sysctl(&[("tcp_keepalive_time", IDLE_THAT_PASSES_S)]),
+            // The longer of the two sets the pace.
+            Code::LongerThanPath => self.sysctl(&[
+                ("tcp_keepalive_time", IDLE_THAT_PASSES_S),
+                ("tcp_keepalive_intvl", INTERVAL_S),
+            ]),
             Code::NamespaceDiffers | Code::StaleTimer | Code::Chatty | Code::Retransmitting => {
                 self.explanation()
             }
@@ -319,7 +325,7 @@ impl Finding {
     fn recommended(&self) -> (u64, u64, u64) {
         let target = self.detect_within.as_secs().max(3);
         let idle = (target / 2).min(IDLE_THAT_PASSES_S);
-        let interval = ((target - idle) / 5).clamp(1, 20);
+        let interval = ((target - idle) / 5).clamp(1, INTERVAL_S);
         let probes = ((target - idle) / interval).min(5);
         (idle, interval, probes)
     }
