@@ -12,6 +12,9 @@ use sockpulse_core::{CgroupId, Place};
 
 use crate::procfs::Proc;
 
+/// A socket's cgroup and the process that holds it.
+type Asked = (Option<CgroupId>, Option<u32>);
+
 /// Places by cgroup id and by process, read when first asked for and kept.
 #[derive(Debug)]
 pub struct Places {
@@ -20,6 +23,8 @@ pub struct Places {
     by_id: HashMap<CgroupId, Option<Place>>,
     by_pid: HashMap<u32, Option<Place>>,
     nowhere: Place,
+    /// Sockets of one process mostly come in a row.
+    last: Option<(Asked, Place)>,
 }
 
 impl Places {
@@ -33,6 +38,7 @@ impl Places {
             by_id: HashMap::new(),
             by_pid: HashMap::new(),
             nowhere: Place::default(),
+            last: None,
         }
     }
 
@@ -40,6 +46,15 @@ impl Places {
     /// root, as in hybrid mounts; a cgroup that was removed or is hidden by a cgroup namespace), the
     /// place of a process that holds it. An empty [`Place`] when neither is known.
     pub fn place(&mut self, id: Option<CgroupId>, pid: Option<u32>) -> &Place {
+        let asked = (id, pid);
+        let place = match self.last.take() {
+            Some((known, place)) if known == asked => place,
+            _ => self.find(id, pid).clone(),
+        };
+        &self.last.insert((asked, place)).1
+    }
+
+    fn find(&mut self, id: Option<CgroupId>, pid: Option<u32>) -> &Place {
         if let Some(id) = id
             && !self.by_id.contains_key(&id)
         {
