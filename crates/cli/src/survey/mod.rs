@@ -28,7 +28,7 @@ pub(crate) use sources::risks_accepted;
 use sources::{Rest, Sources};
 
 /// Batches that may wait between the readers and the joining side: about 2 MiB.
-const BACKLOG: usize = 32;
+const BACKLOG: usize = 16;
 
 /// Reads all sockets that the options select and gives each to the visitor once, in no order.
 ///

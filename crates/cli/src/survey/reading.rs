@@ -11,8 +11,14 @@ use sockpulse_linux::sock_diag::{self, DiagMessage, DumpEnd, Socket, States, Tcp
 
 use super::cookies::CookieSet;
 
-/// The kernel gives out an iterator's records and dump messages in pieces of at most 32 KiB.
-const BUFFER: usize = 64 * 1024;
+/// The kernel gives out an iterator's records in pieces of at most this much.
+const PIECE: usize = 32 * 1024;
+
+/// Several pieces go to the joining side at once: waking it costs more than waiting for them.
+const BUFFER: usize = 3 * PIECE;
+
+/// The same for cookies.
+const COOKIES: usize = 4096;
 
 /// How often a dump is tried that the kernel calls interrupted.
 const DUMPS: usize = 3;
@@ -118,14 +124,14 @@ fn dump(
         _ => TcpInfo::With,
     };
     let mut outcome = Ok(());
-    let mut lookup = Lookup::default();
+    let (mut lookup, mut owned) = (Lookup::default(), Vec::new());
     let mut unreadable = None;
     let end = Socket::open().and_then(|mut socket| {
         socket.dump_both(States::ALL, info, |batch| {
             let messages = readable(batch, &mut unreadable);
             outcome = match walk {
                 Walk::All => all(netns, messages, to),
-                Walk::Unowned => unowned(netns, messages, &mut lookup, to),
+                Walk::Unowned => unowned(netns, messages, &mut lookup, &mut owned, to),
                 Walk::Only(wanted) => only(netns, messages, wanted, to),
                 Walk::IterTcp(_) => Ok(()),
             };
@@ -136,6 +142,7 @@ fn dump(
         })
     });
     outcome?;
+    send_owned(to, netns, &mut owned, 1)?;
     Ok(match unreadable {
         Some(error) => Err(error),
         None => end,
@@ -201,12 +208,13 @@ fn unowned<'a>(
     netns: NetnsId,
     messages: impl Iterator<Item = DiagMessage<'a>>,
     lookup: &mut Lookup,
+    owned: &mut Vec<u64>,
     to: &Sender,
 ) -> Result<(), Closed> {
-    let (mut connections, mut cookies) = (Vec::new(), Vec::new());
+    let mut connections = Vec::new();
     for message in messages {
         if message.inode() != 0 {
-            cookies.push(message.cookie().0);
+            owned.push(message.cookie().0);
             continue;
         }
         let Some(mut connection) = message.connection(netns) else {
@@ -218,13 +226,23 @@ fn unowned<'a>(
         // A program has accepted it just now: its descriptor shows it.
         match connection.inode {
             0 => connections.push(connection),
-            _ => cookies.push(connection.id.cookie.0),
+            _ => owned.push(connection.id.cookie.0),
         }
     }
-    if !cookies.is_empty() {
-        send(to, Batch::Owned(netns, cookies))?;
-    }
+    send_owned(to, netns, owned, COOKIES)?;
     send_some(to, connections)
+}
+
+fn send_owned(
+    to: &Sender,
+    netns: NetnsId,
+    owned: &mut Vec<u64>,
+    least: usize,
+) -> Result<(), Closed> {
+    if owned.len() < least {
+        return Ok(());
+    }
+    send(to, Batch::Owned(netns, std::mem::take(owned)))
 }
 
 fn send_some(to: &Sender, connections: Vec<Connection>) -> Result<(), Closed> {
@@ -250,14 +268,25 @@ fn drain(
     batch: impl Fn(Vec<u8>) -> Batch,
 ) -> Result<(), Closed> {
     loop {
-        let mut buffer = vec![0; BUFFER];
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => {
-                buffer.truncate(read);
-                send(to, batch(buffer))?;
+        let (mut buffer, mut filled) = (vec![0; BUFFER], 0);
+        let end = loop {
+            match reader.read(&mut buffer[filled..]) {
+                Ok(0) => break Some(Ok(())),
+                Ok(read) => filled += read,
+                Err(error) => break Some(Err(error)),
             }
-            Err(error) => return send(to, failed(what, &error)),
+            if buffer.len() - filled < PIECE {
+                break None;
+            }
+        };
+        buffer.truncate(filled);
+        if filled > 0 {
+            send(to, batch(buffer))?;
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => return Ok(()),
+            Some(Err(error)) => return send(to, failed(what, &error)),
         }
     }
 }
