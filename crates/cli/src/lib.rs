@@ -23,6 +23,7 @@ pub mod row;
 mod sample;
 mod screen;
 mod selectors;
+mod settings;
 mod stdout;
 pub mod survey;
 mod table;

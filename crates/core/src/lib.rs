@@ -45,6 +45,6 @@ pub use place::Place;
 pub use selector::Selector;
 pub use settings::{
     Effective, EffectiveTimers, KeepCnt, KeepIdle, KeepIntvl, Origin, Setting, SocketTimers,
-    UserTimeout,
+    UserTimeout, UserTimeoutChoice,
 };
 pub use wheel::Hz;

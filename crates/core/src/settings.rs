@@ -102,10 +102,53 @@ impl UserTimeout {
     /// No user timeout.
     pub const OFF: Self = Self(0);
 
+    /// Parts of a millisecond round up.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] beyond 2147483647 ms, 24 days.
+    pub fn from_duration(duration: Duration) -> Result<Self, OutOfRange> {
+        let ms = duration.as_nanos().div_ceil(1_000_000);
+        Self::new(u64::try_from(ms).unwrap_or(u64::MAX))
+    }
+
     /// The timeout, or `None` when it is off.
     #[must_use]
     pub fn duration(self) -> Option<Duration> {
         (self.0 > 0).then(|| Duration::from_millis(u64::from(self.0)))
+    }
+}
+
+/// Which user timeout is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UserTimeoutChoice {
+    /// As long as keepalive takes: `idle` + `interval` x `probes`, so that data in flight is given up
+    /// no sooner than an idle connection, and the count of probes is not cut short.
+    Auto,
+    /// None.
+    Off,
+    /// This one.
+    Fixed(UserTimeout),
+}
+
+impl UserTimeoutChoice {
+    /// The timeout beside these settings.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] when `auto` comes to more milliseconds than the option takes.
+    pub fn beside(
+        self,
+        idle: KeepIdle,
+        interval: KeepIntvl,
+        probes: KeepCnt,
+    ) -> Result<UserTimeout, OutOfRange> {
+        match self {
+            Self::Auto => {
+                let probing = u64::from(interval.get()) * u64::from(probes.get());
+                UserTimeout::new((u64::from(idle.get()) + probing) * 1_000)
+            }
+            Self::Off => Ok(UserTimeout::OFF),
+            Self::Fixed(timeout) => Ok(timeout),
+        }
     }
 }
 
@@ -239,6 +282,27 @@ mod tests {
             KeepIntvl::new(2)
         );
         assert!(KeepIdle::from_duration(Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn an_automatic_user_timeout_is_as_long_as_keepalive_takes() {
+        let beside = |choice: UserTimeoutChoice, idle, interval, probes| {
+            choice.beside(
+                KeepIdle::new(idle).unwrap(),
+                KeepIntvl::new(interval).unwrap(),
+                KeepCnt::new(probes).unwrap(),
+            )
+        };
+        let auto = UserTimeoutChoice::Auto;
+        assert_eq!(beside(auto, 60, 10, 6), UserTimeout::new(120_000));
+        assert!(beside(auto, 32767, 32767, 127).is_err());
+        assert_eq!(
+            beside(UserTimeoutChoice::Off, 60, 10, 6),
+            Ok(UserTimeout::OFF)
+        );
+        let half = UserTimeout::from_duration(Duration::from_micros(1_500)).unwrap();
+        assert_eq!(half.get(), 2);
+        assert_eq!(beside(UserTimeoutChoice::Fixed(half), 60, 10, 6), Ok(half));
     }
 
     #[test]
