@@ -53,6 +53,13 @@ pub(crate) enum Error {
     #[error("{0} without root")]
     NeedsRoot(&'static str),
     #[cfg(feature = "product")]
+    #[error("read {file}, line {line}: {problem}")]
+    Data {
+        file: &'static str,
+        line: usize,
+        problem: String,
+    },
+    #[cfg(feature = "product")]
     #[error("find the generated files up to date: {}", .0.join(", "))]
     OutOfDate(Vec<String>),
 }

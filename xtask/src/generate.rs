@@ -1,5 +1,7 @@
 //! `cargo xtask generate [--check]`: the reference pages, manual pages and completions, made from
-//! the definitions in the code.
+//! the definitions in the code and from data files.
+
+mod paths;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -27,6 +29,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         path: "docs/reference/findings.md".to_owned(),
         contents: findings_reference().into(),
     });
+    wanted.extend(paths::files()?);
     let changes = changes(&wanted)?;
     match words {
         [] => write(&changes)?,

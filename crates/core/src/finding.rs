@@ -247,7 +247,7 @@ impl Finding {
                     "{} {} or more between probes: {} forgets them first",
                     count(n, "has", "have"),
                     human(path.timeout),
-                    path.name
+                    path.title
                 )
             }
             Code::StaleTimer => format!(
