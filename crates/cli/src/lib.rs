@@ -10,6 +10,8 @@ mod doctor;
 pub mod error;
 mod explain;
 mod fields;
+#[cfg_attr(not(test), expect(dead_code, reason = "drawings are written by it"))]
+mod file;
 mod fit;
 pub mod generate;
 mod json;
@@ -26,6 +28,11 @@ mod selectors;
 mod settings;
 mod stdout;
 pub mod survey;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "timelines and curves are drawn with it")
+)]
+mod svg;
 mod table;
 mod terminal;
 mod values;
