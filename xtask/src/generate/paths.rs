@@ -272,11 +272,12 @@ fn page(paths: &[Entry]) -> String {
         if !path.aliases.is_empty() {
             let _ = write!(page, " (also `{}`)", path.aliases.join("`, `"));
         }
-        if path.note.is_empty() {
-            let _ = writeln!(page, ": {}.", path.title);
+        let note = if path.note.is_empty() {
+            "nothing further"
         } else {
-            let _ = writeln!(page, ": {}", path.note);
-        }
+            &path.note
+        };
+        let _ = writeln!(page, ": {note}");
     }
     page
 }
