@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod assess;
 pub mod audit;
+pub mod change;
 pub mod connection;
 pub mod coverage;
 pub mod detection;

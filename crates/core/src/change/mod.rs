@@ -1,0 +1,386 @@
+//! Changes: what is to be set where, from what to what, and why. Everything that sockpulse writes
+//! is planned as a list of [`Change`]s first: it is what `--dry-run` prints, what the journal keeps
+//! and what `undo` turns round.
+
+mod danger;
+mod revert;
+
+pub use danger::{Danger, dangers};
+pub use revert::{Record, Revert, Transaction, live, revert, standing};
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use crate::connection::NetnsId;
+use crate::namespace::NetnsDefaults;
+
+/// One of the three sysctls that hold a namespace's defaults of keepalive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sysctl {
+    /// `net.ipv4.tcp_keepalive_time`, seconds.
+    Idle,
+    /// `net.ipv4.tcp_keepalive_intvl`, seconds.
+    Interval,
+    /// `net.ipv4.tcp_keepalive_probes`.
+    Probes,
+}
+
+impl Sysctl {
+    /// All three, in the order in which they are always named.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Interval, Self::Probes];
+
+    /// The setting's name, as everywhere.
+    #[must_use]
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Interval => "interval",
+            Self::Probes => "probes",
+        }
+    }
+
+    /// The sysctl's name, as sysctl(8) takes it.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Idle => "net.ipv4.tcp_keepalive_time",
+            Self::Interval => "net.ipv4.tcp_keepalive_intvl",
+            Self::Probes => "net.ipv4.tcp_keepalive_probes",
+        }
+    }
+
+    /// What the kernel takes: seconds up to `INT_MAX / HZ` (with 250 ticks a second; other rates
+    /// take more or less), -1 included, and a byte of probes.
+    #[must_use]
+    pub const fn accepted(self) -> RangeInclusive<i64> {
+        match self {
+            Self::Idle | Self::Interval => -1..=8_589_934,
+            Self::Probes => 0..=255,
+        }
+    }
+
+    /// The most that a socket may ask for itself.
+    #[must_use]
+    pub const fn most_of_a_socket(self) -> i64 {
+        match self {
+            Self::Idle | Self::Interval => 32_767,
+            Self::Probes => 127,
+        }
+    }
+
+    /// The value in a namespace.
+    #[must_use]
+    pub const fn of(self, defaults: &NetnsDefaults) -> i64 {
+        match self {
+            Self::Idle => defaults.idle_s,
+            Self::Interval => defaults.interval_s,
+            Self::Probes => defaults.probes,
+        }
+    }
+
+    /// From the setting's name.
+    #[must_use]
+    pub fn parse(setting: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|sysctl| sysctl.setting() == setting)
+    }
+}
+
+/// Which defaults are wanted; what is `None` stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// Seconds of silence before the first probe.
+    pub idle: Option<i64>,
+    /// Seconds between probes.
+    pub interval: Option<i64>,
+    /// Unanswered probes before a connection is given up.
+    pub probes: Option<i64>,
+}
+
+impl Wish {
+    /// What every new namespace starts with.
+    pub const KERNEL: Self = Self {
+        idle: Some(NetnsDefaults::KERNEL.idle_s),
+        interval: Some(NetnsDefaults::KERNEL.interval_s),
+        probes: Some(NetnsDefaults::KERNEL.probes),
+    };
+
+    /// The value wanted of one sysctl.
+    #[must_use]
+    pub const fn of(&self, sysctl: Sysctl) -> Option<i64> {
+        match sysctl {
+            Sysctl::Idle => self.idle,
+            Sysctl::Interval => self.interval,
+            Sysctl::Probes => self.probes,
+        }
+    }
+
+    /// What is wanted, in the usual order.
+    pub fn values(&self) -> impl Iterator<Item = (Sysctl, i64)> + '_ {
+        Sysctl::ALL
+            .into_iter()
+            .filter_map(|sysctl| Some((sysctl, self.of(sysctl)?)))
+    }
+
+    /// Whether nothing is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The defaults with what is wanted filled in.
+    #[must_use]
+    pub fn over(&self, defaults: &NetnsDefaults) -> NetnsDefaults {
+        NetnsDefaults {
+            idle_s: self.idle.unwrap_or(defaults.idle_s),
+            interval_s: self.interval.unwrap_or(defaults.interval_s),
+            probes: self.probes.unwrap_or(defaults.probes),
+            ..defaults.clone()
+        }
+    }
+}
+
+/// Which network namespace a change was made in, told so that a later one with the same inode
+/// number is not taken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetnsKey {
+    /// Its inode number, which the kernel gives to the next namespace once this one is gone.
+    pub id: NetnsId,
+    /// The kernel's own number for it, never given twice between two boots (`SO_NETNS_COOKIE`, since
+    /// 5.14).
+    pub cookie: Option<u64>,
+    /// What people call it.
+    pub name: String,
+    /// Whether it is the one of process 1, which every boot makes anew.
+    pub host: bool,
+    /// The boot in which it lives (`/proc/sys/kernel/random/boot_id`).
+    pub boot: String,
+}
+
+impl NetnsKey {
+    /// Whether both are one namespace. The host's is taken for the same after a boot: what a file
+    /// set there is set there again.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        if self.boot != other.boot {
+            return self.host && other.host;
+        }
+        match (self.cookie, other.cookie) {
+            (Some(one), Some(another)) => one == another,
+            _ => self.id == other.id,
+        }
+    }
+}
+
+/// What is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// A default of a namespace, at run time.
+    Sysctl {
+        /// Where.
+        netns: NetnsKey,
+        /// Which.
+        sysctl: Sysctl,
+    },
+    /// A file that sets defaults at boot: all its text.
+    PersistedFile {
+        /// Its path.
+        path: String,
+    },
+}
+
+impl Target {
+    /// Whether both stand for the same thing.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Sysctl { netns, sysctl },
+                Self::Sysctl {
+                    netns: other_netns,
+                    sysctl: other_sysctl,
+                },
+            ) => sysctl == other_sysctl && netns.is(other_netns),
+            (Self::PersistedFile { path }, Self::PersistedFile { path: other }) => path == other,
+            _ => false,
+        }
+    }
+}
+
+/// A value of a [`Target`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// It does not exist.
+    Absent,
+    /// A sysctl's.
+    Number(i64),
+    /// A file's.
+    Text(String),
+}
+
+/// One thing to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What.
+    pub target: Target,
+    /// What was found there.
+    pub before: Value,
+    /// What is to stand there.
+    pub after: Value,
+    /// Why, in a clause.
+    pub reason: String,
+}
+
+/// A namespace with the defaults that it has now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Which.
+    pub netns: NetnsKey,
+    /// What it has.
+    pub defaults: NetnsDefaults,
+}
+
+/// What has to change so that every namespace has what is wanted. A value that is there already is
+/// left alone, so that a second plan is empty.
+#[must_use]
+pub fn plan_defaults(observed: &[Observed], wanted: &Wish, reason: &str) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for Observed { netns, defaults } in observed {
+        for (sysctl, value) in wanted.values() {
+            let before = sysctl.of(defaults);
+            if before != value {
+                changes.push(Change {
+                    target: Target::Sysctl {
+                        netns: netns.clone(),
+                        sysctl,
+                    },
+                    before: Value::Number(before),
+                    after: Value::Number(value),
+                    reason: reason.into(),
+                });
+            }
+        }
+    }
+    changes
+}
+
+/// What has to change so that the file holds this text; `None` when it does.
+#[must_use]
+pub fn plan_file(path: &str, before: Value, after: Value, reason: &str) -> Option<Change> {
+    (before != after).then(|| Change {
+        target: Target::PersistedFile { path: path.into() },
+        before,
+        after,
+        reason: reason.into(),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn key(id: u32, boot: &str) -> NetnsKey {
+        NetnsKey {
+            id: NetnsId(id),
+            cookie: Some(u64::from(id) * 10),
+            name: "web".into(),
+            host: false,
+            boot: boot.into(),
+        }
+    }
+
+    pub(crate) fn change(netns: NetnsKey, sysctl: Sysctl, before: i64, after: i64) -> Change {
+        Change {
+            target: Target::Sysctl { netns, sysctl },
+            before: Value::Number(before),
+            after: Value::Number(after),
+            reason: "asked for".into(),
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_planned() {
+        let observed = [
+            Observed {
+                netns: key(1, "a"),
+                defaults: NetnsDefaults::KERNEL,
+            },
+            Observed {
+                netns: key(2, "a"),
+                defaults: NetnsDefaults {
+                    idle_s: 60,
+                    ..NetnsDefaults::KERNEL
+                },
+            },
+        ];
+        let wish = Wish {
+            idle: Some(60),
+            probes: Some(9),
+            ..Wish::default()
+        };
+        assert_eq!(
+            plan_defaults(&observed, &wish, "asked for"),
+            [change(key(1, "a"), Sysctl::Idle, 7200, 60)]
+        );
+        assert!(plan_defaults(&observed, &Wish::default(), "").is_empty());
+    }
+
+    #[test]
+    fn a_reused_inode_number_is_another_namespace() {
+        let first = key(7, "a");
+        let reused = NetnsKey {
+            cookie: Some(71),
+            ..first.clone()
+        };
+        let unknown = NetnsKey {
+            cookie: None,
+            ..first.clone()
+        };
+        assert!(first.is(&first) && first.is(&unknown));
+        assert!(!first.is(&reused));
+        assert!(!first.is(&key(7, "b")), "a boot makes all anew");
+        let host = |boot| NetnsKey {
+            host: true,
+            ..key(1, boot)
+        };
+        assert!(host("a").is(&host("b")), "but for the host's");
+    }
+
+    #[test]
+    fn settings_have_the_kernels_names() {
+        for sysctl in Sysctl::ALL {
+            assert_eq!(Sysctl::parse(sysctl.setting()), Some(sysctl));
+            assert!(sysctl.key().starts_with("net.ipv4.tcp_keepalive_"));
+        }
+        assert_eq!(Sysctl::parse("user_timeout"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_second_plan_is_empty(
+            had in prop::array::uniform3(-1..40_000_i64),
+            wanted in prop::array::uniform3(prop::option::of(-1..40_000_i64)),
+        ) {
+            let wish = Wish { idle: wanted[0], interval: wanted[1], probes: wanted[2] };
+            let mut defaults = NetnsDefaults {
+                idle_s: had[0], interval_s: had[1], probes: had[2], ..NetnsDefaults::KERNEL
+            };
+            let observe = |defaults| [Observed { netns: key(1, "a"), defaults }];
+            for change in plan_defaults(&observe(defaults.clone()), &wish, "") {
+                let (Target::Sysctl { sysctl, .. }, Value::Number(after)) =
+                    (change.target, change.after) else { panic!("a sysctl") };
+                match sysctl {
+                    Sysctl::Idle => defaults.idle_s = after,
+                    Sysctl::Interval => defaults.interval_s = after,
+                    Sysctl::Probes => defaults.probes = after,
+                }
+            }
+            prop_assert_eq!(&wish.over(&defaults), &defaults);
+            prop_assert!(plan_defaults(&observe(defaults), &wish, "").is_empty());
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Putting back what was there before: what the journal says, held against what is there now.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Change, Value};
+
+/// A change of the journal, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What was to be done.
+    pub change: Change,
+    /// `None`: nothing was written about it afterwards, so it may or may not have been made.
+    pub outcome: Option<Result<(), String>>,
+}
+
+/// The changes of one command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its number in the journal.
+    pub id: u64,
+    /// Seconds since 1970.
+    pub at: u64,
+    /// The command that made it.
+    pub command: String,
+    /// The transactions that it undid.
+    pub undoes: Vec<u64>,
+    /// Its changes.
+    pub records: Vec<Record>,
+}
+
+/// What has to be done so that a value is again what it was before a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revert {
+    /// It is.
+    Nothing,
+    /// This.
+    Change(Change),
+    /// Someone else changed it since: what stands there now is theirs.
+    Manual {
+        /// What was to be put back.
+        change: Change,
+    },
+}
+
+/// Turns a change round, where `now` is what it left behind.
+#[must_use]
+pub fn revert(done: &Change, now: &Value, reason: &str) -> Revert {
+    if *now == done.before {
+        return Revert::Nothing;
+    }
+    let change = Change {
+        target: done.target.clone(),
+        before: now.clone(),
+        after: done.before.clone(),
+        reason: reason.into(),
+    };
+    if *now == done.after {
+        Revert::Change(change)
+    } else {
+        Revert::Manual { change }
+    }
+}
+
+/// The transactions that changed something and were not undone, oldest first. One that only undid
+/// others is not among them.
+#[must_use]
+pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
+    let mut undone: Vec<u64> = Vec::new();
+    let mut live = Vec::new();
+    for transaction in journal.iter().rev() {
+        if undone.contains(&transaction.id) {
+            continue;
+        }
+        undone.extend(&transaction.undoes);
+        if transaction.undoes.is_empty() && !transaction.records.is_empty() {
+            live.push(transaction);
+        }
+    }
+    live.reverse();
+    live
+}
+
+/// What of ours stands at each target: one change from what was there before our first to what we
+/// set last. Where someone else changed the value in between, what they set is what was there before.
+///
+/// `now` tells whether a change without an outcome was made: it was if its value is there.
+pub fn standing(
+    journal: &[Transaction],
+    mut now: impl FnMut(&Change) -> Option<Value>,
+) -> Vec<Change> {
+    let mut chains: Vec<Change> = Vec::new();
+    let records = journal.iter().flat_map(|transaction| &transaction.records);
+    for Record { change, outcome } in records {
+        let made = match outcome {
+            Some(outcome) => outcome.is_ok(),
+            None => now(change).is_none_or(|now| now == change.after),
+        };
+        if !made {
+            continue;
+        }
+        match chains
+            .iter_mut()
+            .find(|known| known.target.is(&change.target))
+        {
+            Some(known) => {
+                if known.after != change.before {
+                    known.before = change.before.clone();
+                }
+                // The namespace of the host has other numbers after a boot.
+                known.target = change.target.clone();
+                known.after = change.after.clone();
+            }
+            None => chains.push(change.clone()),
+        }
+    }
+    chains.retain(|chain| chain.before != chain.after);
+    chains
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{change, key};
+    use super::super::{NetnsKey, Sysctl, Target};
+    use super::*;
+    use alloc::vec;
+
+    fn transaction(id: u64, undoes: &[u64], changes: &[(i64, i64)]) -> Transaction {
+        let records = changes.iter().map(|(before, after)| Record {
+            change: change(key(1, "a"), Sysctl::Idle, *before, *after),
+            outcome: Some(Ok(())),
+        });
+        Transaction {
+            id,
+            at: id,
+            command: "defaults set".into(),
+            undoes: undoes.to_vec(),
+            records: records.collect(),
+        }
+    }
+
+    /// From and to of what stands.
+    fn stands(journal: &[Transaction]) -> Vec<(Value, Value)> {
+        standing(journal, |_| None)
+            .into_iter()
+            .map(|change| (change.before, change.after))
+            .collect()
+    }
+
+    #[test]
+    fn a_value_of_someone_else_is_not_overwritten() {
+        let done = change(key(1, "a"), Sysctl::Idle, 7200, 60);
+        assert_eq!(revert(&done, &Value::Number(7200), ""), Revert::Nothing);
+        let Revert::Change(back) = revert(&done, &Value::Number(60), "undo") else {
+            panic!("ours");
+        };
+        assert_eq!(back.after, Value::Number(7200));
+        let Revert::Manual { change } = revert(&done, &Value::Number(90), "undo") else {
+            panic!("theirs");
+        };
+        assert_eq!(change.before, Value::Number(90));
+    }
+
+    #[test]
+    fn what_was_undone_is_not_undone_again() {
+        let ids = |journal: &[Transaction]| -> Vec<u64> {
+            live(journal)
+                .iter()
+                .map(|transaction| transaction.id)
+                .collect()
+        };
+        let mut journal = vec![
+            transaction(1, &[], &[(7200, 60)]),
+            transaction(2, &[], &[(60, 30)]),
+        ];
+        assert_eq!(ids(&journal), [1, 2]);
+        journal.push(transaction(3, &[2], &[(30, 60)]));
+        assert_eq!(ids(&journal), [1]);
+        // Whoever undoes an undoing has the change again.
+        journal.push(transaction(4, &[3], &[(60, 30)]));
+        assert_eq!(ids(&journal), [1, 2]);
+    }
+
+    #[test]
+    fn a_chain_of_ours_goes_back_to_its_beginning() {
+        let number = Value::Number;
+        for (changes, expected) in [
+            (&[(7200, 60)][..], vec![(number(7200), number(60))]),
+            (&[(7200, 60), (60, 30)], vec![(number(7200), number(30))]),
+            // Someone set 100 in between.
+            (&[(7200, 60), (100, 30)], vec![(number(100), number(30))]),
+            (&[(7200, 60), (60, 7200)], vec![]),
+            (
+                &[(7200, 60), (60, 7200), (7200, 50)],
+                vec![(number(7200), number(50))],
+            ),
+        ] {
+            assert_eq!(
+                stands(&[transaction(1, &[], changes)]),
+                expected,
+                "{changes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_failed_counts_for_nothing_and_what_is_unknown_is_looked_at() {
+        let mut journal = [transaction(1, &[], &[(7200, 60)])];
+        journal[0].records[0].outcome = Some(Err("read-only".into()));
+        assert!(stands(&journal).is_empty());
+        journal[0].records[0].outcome = None;
+        assert_eq!(standing(&journal, |_| Some(Value::Number(60))).len(), 1);
+        assert!(standing(&journal, |_| Some(Value::Number(7200))).is_empty());
+    }
+
+    #[test]
+    fn the_host_is_the_same_after_a_boot() {
+        let host = |boot: &str| NetnsKey {
+            host: true,
+            ..key(1, boot)
+        };
+        let mut journal = [
+            transaction(1, &[], &[(7200, 60)]),
+            transaction(2, &[], &[(60, 30)]),
+        ];
+        for (transaction, boot) in journal.iter_mut().zip(["a", "b"]) {
+            transaction.records[0].change.target = Target::Sysctl {
+                netns: host(boot),
+                sysctl: Sysctl::Idle,
+            };
+        }
+        assert_eq!(stands(&journal), [(Value::Number(7200), Value::Number(30))]);
+    }
+}
