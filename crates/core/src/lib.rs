@@ -22,6 +22,7 @@ pub mod namespace;
 pub mod number;
 pub mod paths;
 pub mod place;
+pub mod plan;
 pub mod selector;
 pub mod settings;
 mod waits;
@@ -43,6 +44,7 @@ pub use finding::{Code, CodeSet, Entrance, Finding};
 pub use namespace::{LocalRoutes, Namespace, NetnsDefaults};
 pub use number::grouped;
 pub use place::Place;
+pub use plan::Settings;
 pub use selector::Selector;
 pub use settings::{
     Effective, EffectiveTimers, KeepCnt, KeepIdle, KeepIntvl, Origin, Setting, SocketTimers,
