@@ -47,6 +47,23 @@ impl Hz {
             .saturating_add(fraction.div_ceil(1_000_000_000))
     }
 
+    /// The whole jiffies that have passed after a time.
+    #[must_use]
+    pub fn passed(self, time: Duration) -> u64 {
+        let hz = u64::from(self.0);
+        let fraction = u64::from(time.subsec_nanos()) * hz / 1_000_000_000;
+        time.as_secs().saturating_mul(hz).saturating_add(fraction)
+    }
+
+    /// The jiffy at whose beginning a timer fires that is armed at the jiffy `armed` for `length`
+    /// jiffies: the end of its bucket (`calc_index()`).
+    #[must_use]
+    pub fn fires(self, armed: u64, length: u64) -> u64 {
+        let width = bucket(length);
+        let expires = armed.saturating_add(length);
+        (expires / width).saturating_add(1).saturating_mul(width)
+    }
+
     /// The most that a timer of this length may be late: one bucket of its level, and a jiffy for
     /// the moment within the tick at which it was armed.
     #[must_use]
