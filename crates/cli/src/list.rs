@@ -85,35 +85,15 @@ mod tests {
     use crate::args::{Cli, Command};
     use crate::machine::Visitor;
     use crate::options::SurveyOptions;
-    use crate::sample;
+    use crate::sample::{self, everything, nothing};
     use crate::terminal::Palette;
     use clap::Parser;
-    use sockpulse_core::{Coverage, Gap, Source};
-    use std::collections::BTreeMap;
+    use sockpulse_core::Gap;
+
     use std::io;
-    use std::time::Duration;
-
-    fn fail(_: &crate::options::DoctorOptions, _: &mut dyn Write) -> Result<Exit, CommandError> {
-        Err(CommandError::new(ErrorKind::Bug, "not under test"))
-    }
-
-    fn samples(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-        for sample in sample::all() {
-            visit(&sample.row()).map_err(CommandError::output)?;
-        }
-        Ok(Surveyed {
-            namespaces: vec![sample::namespace()],
-            coverage: Coverage {
-                namespaces: 1,
-                sockets: BTreeMap::from([(Source::TaskFile, 4), (Source::SockDiag, 2)]),
-                ..Coverage::default()
-            },
-            elapsed: Duration::from_millis(3),
-        })
-    }
 
     fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-        let mut surveyed = samples(options, visit)?;
+        let mut surveyed = everything(options, visit)?;
         let gap = |what: &str| Gap {
             what: what.into(),
             why: "CAP_SYS_PTRACE is missing".into(),
@@ -121,10 +101,6 @@ mod tests {
         };
         surveyed.coverage.gaps = vec![gap("owners"), gap("set\u{1b}tings")];
         Ok(surveyed)
-    }
-
-    fn nothing(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-        Ok(Surveyed::default())
     }
 
     /// Three thousand rows, of which the last is longer than all before.
@@ -164,10 +140,7 @@ mod tests {
             height: None,
             palette,
         };
-        let machine = Machine {
-            survey,
-            doctor: fail,
-        };
+        let machine = sample::machine(survey);
         let (mut out, mut stderr) = (Vec::new(), Vec::new());
         let exit = run(args, &face, &machine, &mut out, &mut stderr);
         Listed {
@@ -185,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_table_fits_80_columns() {
-        let listed = listed("sockpulse list", 80, samples);
+        let listed = listed("sockpulse list", 80, everything);
         fits(&listed.out, 80);
         insta::assert_snapshot!(listed.out);
         assert_eq!(
@@ -227,21 +200,21 @@ mod tests {
 
     #[test]
     fn a_table_shows_more_in_120_columns() {
-        let listed = listed("sockpulse list", 120, samples);
+        let listed = listed("sockpulse list", 120, everything);
         fits(&listed.out, 120);
         insta::assert_snapshot!(listed.out);
     }
 
     #[test]
     fn a_table_shows_more_still_in_180_columns() {
-        let listed = listed("sockpulse list", 180, samples);
+        let listed = listed("sockpulse list", 180, everything);
         fits(&listed.out, 180);
         insta::assert_snapshot!(listed.out);
     }
 
     #[test]
     fn a_wide_table_is_never_cut() {
-        let listed = listed("sockpulse list --wide", 80, samples);
+        let listed = listed("sockpulse list --wide", 80, everything);
         assert!(!listed.out.contains('…'));
         insta::assert_snapshot!(listed.out);
     }
@@ -253,8 +226,8 @@ mod tests {
             "sockpulse list --wide",
             "sockpulse list -o csv",
         ] {
-            let plain = listed(line, 80, samples).out;
-            let colored = painted(line, 80, samples, Palette::Ansi).out;
+            let plain = listed(line, 80, everything).out;
+            let colored = painted(line, 80, everything, Palette::Ansi).out;
             assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
             assert_eq!(colored == plain, line.ends_with("csv"), "{line}");
         }
@@ -262,7 +235,7 @@ mod tests {
 
     #[test]
     fn columns_are_those_asked_for() {
-        let listed = listed("sockpulse list --columns pid,silence,place", 80, samples);
+        let listed = listed("sockpulse list --columns pid,silence,place", 80, everything);
         insta::assert_snapshot!(listed.out);
     }
 
@@ -275,7 +248,7 @@ mod tests {
 
     #[test]
     fn csv_has_a_header_and_a_line_each() {
-        let listed = listed("sockpulse list -o csv", 80, samples);
+        let listed = listed("sockpulse list -o csv", 80, everything);
         assert_eq!(listed.out.matches("\r\n").count(), 7);
         let fields = listed.out.lines().next().unwrap().split(',').count();
         for line in listed.out.lines() {
@@ -289,7 +262,7 @@ mod tests {
 
     #[test]
     fn json_is_one_document_with_the_coverage() {
-        for survey in [samples, nothing] {
+        for survey in [everything, nothing] {
             let listed = listed("sockpulse list -o json", 80, survey);
             let document: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
             assert_eq!(document["schema_version"], 1);
@@ -310,7 +283,7 @@ mod tests {
 
     #[test]
     fn json_lines_are_documents_each() {
-        let listed = listed("sockpulse list -o jsonl", 80, samples);
+        let listed = listed("sockpulse list -o jsonl", 80, everything);
         assert_eq!(listed.out.lines().count(), 6);
         for line in listed.out.lines() {
             let _: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -343,7 +316,7 @@ mod tests {
             ("-silence", ["2h2m", "18.7s", "18.7s", "?", "-", "-"]),
         ] {
             let line = format!("sockpulse list --columns silence --sort {sort}");
-            let out = listed(&line, 80, samples).out;
+            let out = listed(&line, 80, everything).out;
             let mut shown: Vec<_> = out.lines().skip(1).map(str::trim).collect();
             // Rows without a value stay in the order in which they were read.
             shown[3..].sort_unstable_by(|a, b| b.cmp(a));
@@ -355,7 +328,7 @@ mod tests {
         }
         for format in ["json", "jsonl", "csv"] {
             let line = format!("sockpulse list -o {format} --sort -silence");
-            let listed = listed(&line, 80, samples);
+            let listed = listed(&line, 80, everything);
             let first = listed.out.find("7321000").unwrap();
             assert!(first < listed.out.find("18770").unwrap(), "{format}");
             if format == "json" {
@@ -393,10 +366,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_ends_it_with_success() {
-        let machine = Machine {
-            survey: thousands,
-            doctor: fail,
-        };
+        let machine = sample::machine(thousands);
         for format in ["table", "json", "jsonl", "csv"] {
             let words = ["sockpulse", "list", "-o", format].map(Into::into).to_vec();
             let mut stderr = Vec::new();

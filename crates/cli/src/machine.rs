@@ -1,9 +1,11 @@
-//! What the faces ask of the machine: two functions, so that tests can put others in their place.
+//! What the faces ask of the machine: three functions, so that tests can put others in their place.
 
 use std::io;
 
+use sockpulse_linux::Proc;
+
 use crate::error::{CommandError, Exit};
-use crate::options::{DoctorOptions, SurveyOptions, Surveyed};
+use crate::options::{DoctorOptions, Here, SurveyOptions, Surveyed};
 use crate::row::Row;
 
 /// Receives rows one by one. When it fails, reading stops and the error is returned through
@@ -16,6 +18,9 @@ pub type Survey = fn(&SurveyOptions, &mut Visitor<'_>) -> Result<Surveyed, Comma
 /// Prints what this kernel and these privileges allow.
 pub type Doctor = fn(&DoctorOptions, &mut dyn io::Write) -> Result<Exit, CommandError>;
 
+/// Reads what decides the timers of a new socket here: nothing but /proc/sys, and no privilege.
+pub type Defaults = fn() -> Result<Here, CommandError>;
+
 /// Where commands get their facts.
 #[derive(Clone, Copy)]
 pub struct Machine {
@@ -23,6 +28,8 @@ pub struct Machine {
     pub survey: Survey,
     /// Examines the kernel.
     pub doctor: Doctor,
+    /// Reads our own namespace's defaults.
+    pub defaults: Defaults,
 }
 
 impl Machine {
@@ -30,5 +37,13 @@ impl Machine {
     pub const THIS: Self = Self {
         survey: crate::survey::run,
         doctor: crate::doctor::run,
+        defaults: here,
     };
+}
+
+fn here() -> Result<Here, CommandError> {
+    Ok(Here {
+        defaults: sockpulse_linux::sysctl::defaults(&Proc::default())?,
+        hz: sockpulse_linux::hz(),
+    })
 }

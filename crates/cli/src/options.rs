@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockpulse_core::{Coverage, Namespace, Selector};
+use sockpulse_core::{Coverage, Hz, Namespace, NetnsDefaults, Selector};
 
 /// What a survey reads and how.
 #[derive(Debug, Clone)]
@@ -56,6 +56,15 @@ pub struct Surveyed {
     pub coverage: Coverage,
     /// How long reading took.
     pub elapsed: Duration,
+}
+
+/// What decides the timers of a new socket in the namespace that sockpulse was started in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Here {
+    /// The namespace's sysctls.
+    pub defaults: NetnsDefaults,
+    /// The kernel's tick rate, if known.
+    pub hz: Option<Hz>,
 }
 
 /// What `doctor` is asked.

@@ -1,14 +1,20 @@
-//! Connections for unit tests: one of which everything is known, one of which nothing is.
+//! A machine for unit tests: connections of which everything is known or nothing, and surveys that
+//! find them.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use sockpulse_core::{
-    Assessment, CgroupId, Comm, Connection, Cookie, End, Family, Hz, LocalRoutes, Namespace,
-    NetnsDefaults, NetnsId, Observed, Owner, Place, Process, Setting, SocketId, SocketTimers,
-    Source, Target, TcpState, Timer, TimerKind, Timers, Unseen, UserTimeout, assess,
+    Assessment, CgroupId, Comm, Connection, Cookie, Coverage, End, Family, Gap, Hz, LocalRoutes,
+    Namespace, NetnsDefaults, NetnsId, Observed, Owner, Place, Process, Setting, SocketId,
+    SocketTimers, Source, Target, TcpState, Timer, TimerKind, Timers, Unseen, UserTimeout, assess,
 };
 
+use crate::error::{CommandError, ErrorKind, Exit};
+use crate::machine::{Machine, Survey, Visitor};
+use crate::options::{DoctorOptions, Here, SurveyOptions, Surveyed};
 use crate::row::Row;
 
 pub(crate) const TARGET: Target = Target {
@@ -243,4 +249,58 @@ pub(crate) fn all() -> Vec<Sample> {
         namespaceless,
         Sample::bare(unknown()),
     ]
+}
+
+/// A machine on which this survey is made.
+pub(crate) fn machine(survey: Survey) -> Machine {
+    Machine {
+        survey,
+        doctor: |_: &DoctorOptions, _: &mut dyn Write| -> Result<Exit, CommandError> {
+            Err(CommandError::new(ErrorKind::Bug, "not under test"))
+        },
+        defaults: || {
+            Ok(Here {
+                defaults: NetnsDefaults::KERNEL,
+                hz: TARGET.hz,
+            })
+        },
+    }
+}
+
+/// Finds one connection of each kind.
+pub(crate) fn everything(
+    _: &SurveyOptions,
+    visit: &mut Visitor<'_>,
+) -> Result<Surveyed, CommandError> {
+    for sample in all() {
+        visit(&sample.row()).map_err(CommandError::output)?;
+    }
+    Ok(Surveyed {
+        namespaces: vec![namespace()],
+        coverage: Coverage {
+            namespaces: 1,
+            sockets: BTreeMap::from([(Source::TaskFile, 4), (Source::SockDiag, 2)]),
+            ..Coverage::default()
+        },
+        elapsed: Duration::from_millis(3),
+    })
+}
+
+/// Finds the same and cannot see all owners.
+pub(crate) fn in_part(
+    options: &SurveyOptions,
+    visit: &mut Visitor<'_>,
+) -> Result<Surveyed, CommandError> {
+    let mut surveyed = everything(options, visit)?;
+    surveyed.coverage.gaps.push(Gap {
+        what: "owners".into(),
+        why: "CAP_SYS_PTRACE is missing".into(),
+        remedy: None,
+    });
+    Ok(surveyed)
+}
+
+/// Finds nothing.
+pub(crate) fn nothing(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    Ok(Surveyed::default())
 }

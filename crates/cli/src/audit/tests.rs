@@ -1,49 +1,18 @@
 //! The command with a machine that is made up.
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::time::Duration;
 
 use clap::Parser;
 use serde_json::Value;
-use sockpulse_core::{Coverage, Gap, Place, Source};
+use sockpulse_core::{Gap, Place};
 
 use crate::app::Face;
 use crate::args::{Cli, Command};
-use crate::error::{CommandError, ErrorKind, Exit};
-use crate::machine::{Machine, Survey, Visitor};
-use crate::options::{DoctorOptions, NetnsChoice, SurveyOptions, Surveyed};
+use crate::error::{CommandError, ErrorKind};
+use crate::machine::{Survey, Visitor};
+use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample;
 use crate::terminal::Palette;
-
-fn no_doctor(_: &DoctorOptions, _: &mut dyn Write) -> Result<Exit, CommandError> {
-    Err(CommandError::new(ErrorKind::Bug, "not under test"))
-}
-
-fn samples(_: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-    for sample in sample::all() {
-        visit(&sample.row()).map_err(CommandError::output)?;
-    }
-    Ok(Surveyed {
-        namespaces: vec![sample::namespace()],
-        coverage: Coverage {
-            namespaces: 1,
-            sockets: BTreeMap::from([(Source::TaskFile, 4), (Source::SockDiag, 2)]),
-            ..Coverage::default()
-        },
-        elapsed: Duration::from_millis(3),
-    })
-}
-
-fn partial(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-    let mut surveyed = samples(options, visit)?;
-    surveyed.coverage.gaps.push(Gap {
-        what: "owners".into(),
-        why: "CAP_SYS_PTRACE is missing".into(),
-        remedy: None,
-    });
-    Ok(surveyed)
-}
 
 fn refused(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
     let error = "failed to enter the namespace \u{1b}[2J\u{202e}";
@@ -92,14 +61,11 @@ fn checks_options(
         selector.namespaces.is_empty(),
         "names are resolved by the survey"
     );
-    samples(options, visit)
+    sample::everything(options, visit)
 }
 
 fn audited(line: &str, survey: Survey) -> (String, String, u8) {
-    let machine = Machine {
-        survey,
-        doctor: no_doctor,
-    };
+    let machine = sample::machine(survey);
     let words = line.split(' ').map(Into::into).collect();
     let (mut out, mut stderr) = (Vec::new(), Vec::new());
     let status = crate::app::run(words, &machine, &mut out, &mut stderr);
@@ -110,33 +76,38 @@ fn audited(line: &str, survey: Survey) -> (String, String, u8) {
 #[test]
 fn a_finding_weighs_more_than_a_gap() {
     for (line, survey, status, told) in [
-        ("sockpulse -o json", samples as Survey, 0, ""),
+        ("sockpulse -o json", sample::everything as Survey, 0, ""),
         (
             "sockpulse -o json --fail-on unprotected",
-            samples,
+            sample::everything,
             1,
             "failed: 1 unprotected\n",
         ),
         (
             "sockpulse audit -o csv --fail-on slow,unprotected --fail-on unknown",
-            samples,
+            sample::everything,
             1,
             "failed: 1 unprotected, 1 slow, 2 unknown\n",
         ),
-        ("sockpulse --fail-on fragile -o jsonl", samples, 0, ""),
         (
             "sockpulse --fail-on fragile -o jsonl",
-            partial,
+            sample::everything,
+            0,
+            "",
+        ),
+        (
+            "sockpulse --fail-on fragile -o jsonl",
+            sample::in_part,
             3,
             "not seen: owners: CAP_SYS",
         ),
         (
             "sockpulse --fail-on slow -o jsonl",
-            partial,
+            sample::in_part,
             1,
             "failed: 1 slow\n",
         ),
-        ("sockpulse", partial, 3, "not seen: owners: CAP_SYS"),
+        ("sockpulse", sample::in_part, 3, "not seen: owners: CAP_SYS"),
     ] {
         let (_, stderr, found) = audited(line, survey);
         assert_eq!(found, status, "{line}: {stderr}");
@@ -149,7 +120,7 @@ fn a_finding_weighs_more_than_a_gap() {
 
 /// Gaps of which one takes two lines of 80 columns.
 fn gaps(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
-    let mut surveyed = partial(options, visit)?;
+    let mut surveyed = sample::in_part(options, visit)?;
     surveyed.coverage.gaps.push(Gap {
         what: "the settings of 3 connections of other users".into(),
         why: "CAP_SYS_PTRACE is missing".into(),
@@ -161,18 +132,19 @@ fn gaps(options: &SurveyOptions, visit: &mut Visitor<'_>) -> Result<Surveyed, Co
 #[test]
 fn what_follows_on_stderr_leaves_the_headline_on_the_screen() {
     for (line, survey, below) in [
-        ("sockpulse audit", samples as Survey, 0),
-        ("sockpulse audit --fail-on slow,unknown", samples, 1),
+        ("sockpulse audit", sample::everything as Survey, 0),
+        (
+            "sockpulse audit --fail-on slow,unknown",
+            sample::everything,
+            1,
+        ),
         ("sockpulse audit --fail-on slow,unknown", gaps, 5),
     ] {
         let cli = Cli::try_parse_from(line.split(' ')).unwrap();
         let Command::Audit(args) = &cli.command else {
             panic!("not an audit: {line}");
         };
-        let machine = Machine {
-            survey,
-            doctor: no_doctor,
-        };
+        let machine = sample::machine(survey);
         let face = Face {
             output: cli.global.output,
             width: 80,
@@ -210,7 +182,7 @@ fn a_failure_is_told_with_its_hint() {
 
 #[test]
 fn json_is_one_document() {
-    let (out, _, _) = audited("sockpulse -o json", samples);
+    let (out, _, _) = audited("sockpulse -o json", sample::everything);
     let mut document: Value = serde_json::from_str(&out).unwrap();
     document["host"] = "db7".into();
     insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
@@ -242,12 +214,12 @@ fn what_a_terminal_would_obey_is_escaped_in_json() {
 
 #[test]
 fn lines_and_records_have_a_program_each() {
-    let (lines, _, _) = audited("sockpulse -o jsonl", samples);
+    let (lines, _, _) = audited("sockpulse -o jsonl", sample::everything);
     let programs: Vec<Value> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let (csv, _, _) = audited("sockpulse -o csv", samples);
+    let (csv, _, _) = audited("sockpulse -o csv", sample::everything);
     let mut records = csv.lines();
     let heading: Vec<&str> = records.next().unwrap().split(',').collect();
     assert_eq!(records.clone().count(), programs.len());
