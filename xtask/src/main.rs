@@ -5,6 +5,8 @@
 
 mod architecture;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod error;
 mod interrupt;
 mod linked;
