@@ -26,6 +26,7 @@ mod sample;
 mod screen;
 mod selectors;
 mod settings;
+pub mod software;
 mod stdout;
 pub mod survey;
 #[cfg_attr(
