@@ -123,17 +123,19 @@ impl Remembered {
 /// After traffic that is `idle`. But when a probe was answered, the timer is armed with `interval`
 /// (`tcp_keepalive_timer()`), and only what is missing to `idle` is waited for beyond that: an idle
 /// connection is probed every `idle` or every `interval`, whichever is longer. `None` when it is
-/// never probed: keepalive is off, or the default is -1 second.
+/// never probed, or only once: keepalive is off, or a default is -1 second.
 #[must_use]
 pub fn probe_period(timers: &EffectiveTimers) -> Option<Duration> {
     let idle = u64::try_from(timers.idle.value)
         .ok()
         .filter(|_| timers.keepalive)?;
-    Some(Duration::from_secs(idle).max(interval(timers)))
+    Some(Duration::from_secs(idle).max(interval(timers)?))
 }
 
-fn interval(timers: &EffectiveTimers) -> Duration {
-    Duration::from_secs(u64::try_from(timers.interval.value).unwrap_or(0))
+/// `None` for a default of -1 second: behind the first probe, the timer never fires again.
+fn interval(timers: &EffectiveTimers) -> Option<Duration> {
+    let seconds = u64::try_from(timers.interval.value).ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Keepalive: the timer ticks when the silence has lasted for the [`probe_period`] (for `idle` only,
@@ -144,51 +146,98 @@ fn interval(timers: &EffectiveTimers) -> Duration {
 /// the user timeout and a probe is unanswered.
 #[must_use]
 pub fn idle(timers: &EffectiveTimers, hz: Option<Hz>) -> Noticed {
-    let (Some(period), Ok(idle_s)) = (probe_period(timers), u64::try_from(timers.idle.value))
+    let Some(idle) = u64::try_from(timers.idle.value)
+        .ok()
+        .filter(|_| timers.keepalive)
+        .map(Duration::from_secs)
     else {
         return Noticed::Never;
     };
-    let (idle, interval) = (Duration::from_secs(idle_s), interval(timers));
-    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
-    let after =
-        |first: Duration, step: Duration, n: u32| first.saturating_add(step.saturating_mul(n));
-    let Some(user_timeout) = timers.user_timeout.duration() else {
-        let probes = u32::try_from(timers.probes.value).unwrap_or(0);
-        // Where no probe is ever sent, none is ever answered.
-        let period = if probes == 0 { idle } else { period };
-        return Noticed::After {
-            earliest: after(idle, interval, probes),
-            by_settings: after(period, interval, probes),
-            latest: after(late(period), late(interval), probes),
-        };
+    // Where no probe is ever sent, none is ever answered, and no interval waited for.
+    let unprobed = timers.probes.value == 0 && timers.user_timeout.duration().is_none();
+    let interval = match interval(timers) {
+        _ if unprobed => Duration::ZERO,
+        Some(interval) => interval,
+        None => return Noticed::Never,
     };
-    // The tick after the first probe that reaches the user timeout.
-    let count = |first: Duration, step: Duration| -> u32 {
-        let missing = user_timeout.saturating_sub(first).as_nanos();
-        let ticks = match step.as_nanos() {
-            0 => u128::from(missing > 0),
-            step => missing.div_ceil(step),
-        };
-        u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
-    };
-    let by_settings = after(period, interval, count(period, interval));
-    if period > idle {
-        // The first tick comes at any time from idle to the period, as traffic would have it.
-        return Noticed::After {
-            earliest: user_timeout.max(after(idle, interval, 1)).min(by_settings),
+    let ticks = Ticks { idle, interval, hz };
+    match timers.user_timeout.duration() {
+        Some(limit) => ticks.up_to(limit),
+        None => ticks.counted(u32::try_from(timers.probes.value).unwrap_or(0)),
+    }
+}
+
+/// The ticks of the keepalive timer while nobody answers.
+struct Ticks {
+    idle: Duration,
+    interval: Duration,
+    hz: Option<Hz>,
+}
+
+impl Ticks {
+    fn late(&self, timer: Duration) -> Duration {
+        self.hz.map_or(timer, |hz| hz.latest(timer))
+    }
+
+    fn period(&self) -> Duration {
+        self.idle.max(self.interval)
+    }
+
+    /// The tick at which so many probes are unanswered.
+    fn counted(&self, probes: u32) -> Noticed {
+        let late = self.late(self.interval);
+        Noticed::After {
+            earliest: after(self.idle, self.interval, probes),
+            by_settings: after(self.period(), self.interval, probes),
+            latest: after(self.late(self.period()), late, probes),
+        }
+    }
+
+    /// The first tick behind a probe that reaches the user timeout.
+    fn up_to(&self, limit: Duration) -> Noticed {
+        let (idle, interval, period) = (self.idle, self.interval, self.period());
+        let late_interval = self.late(interval);
+        if interval.is_zero() {
+            // A tick every jiffy.
+            let reached = idle.max(limit);
+            return Noticed::After {
+                earliest: reached,
+                by_settings: reached,
+                latest: self
+                    .late(idle)
+                    .max(limit)
+                    .saturating_add(late_interval.saturating_mul(2)),
+            };
+        }
+        let by_settings = after(period, interval, ticks_up_to(limit, period, interval));
+        if period > idle {
+            // The first tick comes at any time from idle to the period, as traffic would have it.
+            return Noticed::After {
+                earliest: limit.max(after(idle, interval, 1)).min(by_settings),
+                by_settings,
+                latest: self.late(period).max(limit).saturating_add(late_interval),
+            };
+        }
+        // Late ticks may reach it earlier in the count.
+        let late_idle = self.late(idle);
+        let soonest = ticks_up_to(limit, late_idle, late_interval);
+        Noticed::After {
+            earliest: after(idle, interval, soonest).max(limit.min(by_settings)),
             by_settings,
-            latest: late(period)
-                .max(user_timeout)
-                .saturating_add(late(interval)),
-        };
+            latest: after(late_idle, late_interval, ticks_up_to(limit, idle, interval)),
+        }
     }
-    // Late ticks may reach it earlier in the count.
-    let soonest = count(late(idle), late(interval));
-    Noticed::After {
-        earliest: after(idle, interval, soonest).max(user_timeout.min(by_settings)),
-        by_settings,
-        latest: after(late(idle), late(interval), count(idle, interval)),
-    }
+}
+
+/// Ticks behind the first until the limit, at least one.
+fn ticks_up_to(limit: Duration, first: Duration, step: Duration) -> u32 {
+    let missing = limit.saturating_sub(first).as_nanos();
+    let ticks = missing.div_ceil(step.as_nanos().max(1));
+    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+}
+
+fn after(first: Duration, step: Duration, times: u32) -> Duration {
+    first.saturating_add(step.saturating_mul(times))
 }
 
 /// The time that `tcp_retries2` stands for: `tcp_model_timeout()`.
@@ -231,12 +280,22 @@ pub fn unacknowledged(
     }
 }
 
+/// The first wait of the persist timer: `tcp_probe0_base()` holds it at 200 ms at least, whatever
+/// `tcp_rto_min_us` says.
+#[must_use]
+pub fn persist_base(backoff: &Backoff) -> Duration {
+    backoff
+        .rto
+        .max(Duration::from_millis(200))
+        .min(backoff.rto_max)
+}
+
 /// Zero-window probes with doubled timeouts, until `tcp_retries2` of them are unanswered or the user
 /// timeout has passed since the first, whichever comes sooner.
 #[must_use]
 pub fn zero_window(backoff: &Backoff, user_timeout: Option<Duration>, hz: Option<Hz>) -> Noticed {
     let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
-    let first = backoff.rto.max(backoff.rto_min).min(backoff.rto_max);
+    let first = persist_base(backoff);
     let by_count = repeated(first, backoff.rto_max, backoff.retries2, late);
     // The timeout counts from the first probe, and each wait behind it may be late.
     let by_time = user_timeout.map(|limit| {
@@ -363,6 +422,26 @@ mod tests {
         assert_eq!(idle(&negative, hz()), Noticed::Never);
     }
 
+    /// Only a sysctl can say so. Measured on 6.18, idle 2 s: (interval, probes, user timeout, end).
+    #[test]
+    fn intervals_that_only_a_sysctl_can_hold() {
+        for (interval, probes, user_timeout, end) in [
+            (0, 3, 6_000, Some(6)),
+            (0, 3, 1_000, Some(2)),
+            (0, 3, 0, Some(2)),
+            (-1, 3, 6_000, None),
+            (-1, 1, 0, None),
+            // The first tick ends it, so that none is missed.
+            (-1, 0, 0, Some(2)),
+        ] {
+            let mut timers = timers(2, 1, probes, user_timeout);
+            timers.interval.value = interval;
+            timers.probes.value = i64::from(probes);
+            let seconds = idle(&timers, hz()).by_settings().map(|end| end.as_secs());
+            assert_eq!(seconds, end, "{interval}, {probes}, {user_timeout} ms");
+        }
+    }
+
     #[test]
     fn zero_probes_kill_at_the_idle_time() {
         let mut none = timers(60, 10, 1, 0);
@@ -421,6 +500,21 @@ mod tests {
         };
         let measured = Duration::from_millis(4_300);
         assert!(earliest <= measured && measured <= latest + Duration::from_millis(60));
+    }
+
+    /// Measured on 6.18 with `tcp_rto_min_us` = 5000: with an RTO of 12 ms the persist timer begins
+    /// with 196 ms all the same.
+    #[test]
+    fn the_persist_timer_never_begins_below_200_ms() {
+        let short = Backoff {
+            rto_min: Duration::from_millis(5),
+            ..backoff(12, 3)
+        };
+        // 200 + 400 + 800 + 1600
+        assert_eq!(
+            zero_window(&short, None, None).by_settings(),
+            Some(Duration::from_millis(3_000))
+        );
     }
 
     #[test]

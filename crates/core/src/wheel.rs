@@ -64,17 +64,17 @@ impl Hz {
         (expires / width).saturating_add(1).saturating_mul(width)
     }
 
-    /// The most that a timer of this length may be late: one bucket of its level, and a jiffy for
-    /// the moment within the tick at which it was armed.
+    /// The most that a timer of this length may be late: one bucket of its level.
     #[must_use]
     pub fn lateness(self, timer: Duration) -> Duration {
         self.duration(bucket(self.jiffies(timer)))
     }
 
-    /// A timer's length with the most that it may be late.
+    /// A timer's length with the most that it may be late. The kernel counts it in whole jiffies.
     #[must_use]
     pub fn latest(self, timer: Duration) -> Duration {
-        timer.saturating_add(self.lateness(timer))
+        let jiffies = self.jiffies(timer);
+        self.duration(jiffies.saturating_add(bucket(jiffies)))
     }
 }
 
@@ -113,6 +113,49 @@ mod tests {
             (7200.0, 131.072),
         ] {
             assert_eq!(hz.lateness(seconds(timer)), seconds(late), "{timer} s");
+        }
+    }
+
+    /// The kernel counts in jiffies: what is shorter than one is waited for as one.
+    #[test]
+    fn the_latest_time_is_reckoned_in_whole_jiffies() {
+        let hz = Hz::new(250).unwrap();
+        for (timer_ms, latest_ms) in [(201, 208), (204, 208), (1, 8), (60_000, 62_048)] {
+            assert_eq!(
+                hz.latest(Duration::from_millis(timer_ms)),
+                Duration::from_millis(latest_ms)
+            );
+        }
+    }
+
+    #[test]
+    fn a_timer_fires_at_the_end_of_its_bucket() {
+        let hz = Hz::new(250).unwrap();
+        for (armed, length, fires) in [
+            (0, 51, 52),
+            (7, 51, 59),
+            // 64 jiffies: buckets of 8.
+            (0, 64, 72),
+            (7, 64, 72),
+            (8, 64, 80),
+            // 60 s: buckets of 512.
+            (0, 15_000, 15_360),
+            (360, 15_000, 15_872),
+        ] {
+            assert_eq!(hz.fires(armed, length), fires, "{length} from {armed}");
+        }
+    }
+
+    #[test]
+    fn no_timer_fires_early_or_later_than_the_latest() {
+        for hz in [100, 250, 300, 1000] {
+            let hz = Hz::new(hz).unwrap();
+            for length in [1, 50, 62, 63, 64, 503, 504, 505, 15_000, 1_800_000] {
+                for armed in (0..40_000).step_by(37) {
+                    let late = hz.fires(armed, length) - armed - length;
+                    assert!(late > 0 && hz.duration(late) <= hz.lateness(hz.duration(length)));
+                }
+            }
         }
     }
 

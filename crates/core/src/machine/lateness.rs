@@ -17,10 +17,9 @@ pub enum Lateness {
 
 impl Lateness {
     pub(super) fn fires(self, hz: Option<Hz>, now: Duration, wait: Duration) -> Duration {
-        // A timer of no length fires at the next tick.
-        let wait = wait.max(hz.map_or(SHORTEST, |hz| hz.duration(1)).min(SHORTEST));
         match (self, hz) {
-            (Self::None, _) | (_, None) => now.saturating_add(wait),
+            // A timer of no length fires at the next tick.
+            (Self::None, _) | (_, None) => now.saturating_add(wait.max(SHORTEST)),
             (Self::Most, Some(hz)) => now.saturating_add(hz.latest(wait)),
             (Self::Phase(zero), Some(hz)) => {
                 let armed = zero.saturating_add(hz.passed(now));
@@ -32,4 +31,5 @@ impl Lateness {
     }
 }
 
+/// Some tick: 1 ms at HZ 1000.
 const SHORTEST: Duration = Duration::from_millis(1);

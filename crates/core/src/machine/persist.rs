@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::retransmit::doubled;
 use super::{Action, CONGESTION_RETRY, Cause, Held, KeepaliveMachine, Sent, WriteTimer};
+use crate::detection::persist_base;
 
 impl KeepaliveMachine {
     /// Data that has to wait for the window.
@@ -82,13 +83,11 @@ impl KeepaliveMachine {
     }
 
     fn window_probe_base(&self) -> Duration {
-        let defaults = &self.setup.defaults;
-        self.setup.rto.max(defaults.rto_min).min(defaults.rto_max)
+        persist_base(&self.setup.backoff())
     }
 
     fn window_probe_wait(&self) -> Duration {
-        doubled(self.window_probe_base(), self.backoff.min(MOST_DOUBLINGS))
-            .min(self.setup.defaults.rto_max)
+        doubled(self.window_probe_base(), self.backoff).min(self.setup.defaults.rto_max)
     }
 
     fn clamped_to_user_timeout(&self, now: Duration, wait: Duration) -> Duration {
@@ -98,6 +97,3 @@ impl KeepaliveMachine {
         }
     }
 }
-
-/// `tcp_probe0_when()` doubles no further: ilog2(120 s / 200 ms) + 1.
-const MOST_DOUBLINGS: u32 = 10;

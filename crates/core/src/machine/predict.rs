@@ -124,6 +124,10 @@ pub(super) fn closed_formula(setup: &Setup, start: Start) -> Option<Window> {
     let user_timeout = setup.user_timeout();
     let noticed = match start {
         Start::Idle | Start::Answered => detection::idle(&setup.effective(), setup.hz),
+        // A FIN is data like other data where the user timeout decides.
+        Start::Closing if user_timeout.is_some() => {
+            detection::unacknowledged(&backoff, user_timeout, setup.hz)
+        }
         Start::DataInFlight => detection::unacknowledged(&backoff, user_timeout, setup.hz),
         Start::ZeroWindow => detection::zero_window(&backoff, user_timeout, setup.hz),
         Start::Connecting | Start::Accepting | Start::Closing | Start::FinWait2 => return None,

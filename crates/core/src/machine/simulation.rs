@@ -149,6 +149,22 @@ impl<W: World> Simulation<W> {
     /// Runs a connection up to its end, or to `until`.
     #[must_use]
     pub fn run(setup: &Setup, start: Start, lateness: Lateness, world: W, until: Duration) -> Run {
+        Self::new(setup, start, lateness, world).finish(until, Self::MOST_EVENTS)
+    }
+
+    /// Runs a connection up to its end, or to so many events.
+    #[must_use]
+    pub fn run_briefly(
+        setup: &Setup,
+        start: Start,
+        lateness: Lateness,
+        world: W,
+        most_events: usize,
+    ) -> Run {
+        Self::new(setup, start, lateness, world).finish(Duration::MAX, most_events)
+    }
+
+    fn new(setup: &Setup, start: Start, lateness: Lateness, world: W) -> Self {
         let (machine, first) = start.machine(setup, lateness);
         let mut simulation = Self {
             machine,
@@ -164,15 +180,19 @@ impl<W: World> Simulation<W> {
         if let Some(sent) = first {
             simulation.act(Duration::ZERO, Action::Send(sent));
         }
-        while simulation.run.end.is_none() && simulation.run.events.len() < Self::MOST_EVENTS {
-            let Some(now) = simulation.next().filter(|at| *at <= until) else {
-                simulation.run.reached = until;
-                return simulation.run;
+        simulation
+    }
+
+    fn finish(mut self, until: Duration, most_events: usize) -> Run {
+        while self.run.end.is_none() && self.run.events.len() < most_events {
+            let Some(now) = self.next().filter(|at| *at <= until) else {
+                self.run.reached = until;
+                break;
             };
-            simulation.step(now);
-            simulation.run.reached = now;
+            self.step(now);
+            self.run.reached = now;
         }
-        simulation.run
+        self.run
     }
 
     fn next(&self) -> Option<Duration> {

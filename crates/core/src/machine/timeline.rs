@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::predict::closed_formula;
 use super::simulation::{Event, Run, Simulation, Start, Vanished};
-use super::{Lateness, Sent, Setup};
+use super::{Cause, Errno, Lateness, Sent, Setup};
 
 /// When something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +59,17 @@ pub struct Step {
     pub until: Window,
 }
 
+impl Step {
+    const fn one(event: Event, at: Window) -> Self {
+        Self {
+            at,
+            event,
+            times: 1,
+            until: at,
+        }
+    }
+}
+
 /// What happens to a connection whose peer vanished at time zero. The last step is its end; without
 /// one the connection stays for ever. Long rows of probes are told as a few steps.
 #[must_use]
@@ -68,56 +79,131 @@ pub fn timeline(setup: &Setup, start: Start) -> Vec<Step> {
         Start::Idle | Start::Answered => (Start::Idle, Start::Answered),
         other => (other, other),
     };
-    let put_off = Setup {
+    let without_tail_loss_probe = Setup {
         tail_loss_probe: None,
         ..setup.clone()
     };
-    let run = |start, lateness| Simulation::run(&put_off, start, lateness, Vanished, FOREVER);
-    let (soonest, exact) = (run(soonest, Lateness::None), run(usual, Lateness::None));
+    let run = |start, lateness| {
+        let setup = &without_tail_loss_probe;
+        Simulation::run_briefly(setup, start, lateness, Vanished, MOST_EVENTS)
+    };
+    let soonest = run(soonest, Lateness::None);
+    let exact = run(usual, Lateness::None);
     let latest = run(usual, Lateness::Most);
-    condense(&steps(setup, start, &soonest, &exact, &latest))
+    let mut steps = steps(setup, start, [&soonest, &exact, &latest]);
+    if exact.end.is_none() {
+        add_what_was_cut_off(setup, start, &mut steps);
+    }
+    condense(&steps)
 }
 
-const FOREVER: Duration = Duration::from_secs(400 * 86_400);
+/// Enough for every row that grows; behind it, all waits are alike.
+const MOST_EVENTS: usize = 1_000;
 
-fn steps(setup: &Setup, start: Start, soonest: &Run, exact: &Run, latest: &Run) -> Vec<Step> {
-    let seen = |run: &Run| -> Vec<(Duration, Event)> {
+fn steps(setup: &Setup, start: Start, runs: [&Run; 3]) -> Vec<Step> {
+    let [soonest, exact, latest] = runs.map(|run| -> Vec<(Duration, Event)> {
         let shown = |(_, event): &(Duration, Event)| *event != Event::Rearmed;
         run.events.iter().copied().filter(shown).collect()
-    };
-    let (soonest, exact, latest) = (seen(soonest), seen(exact), seen(latest));
-    // A tail loss probe puts off everything behind the data by at most one timeout.
-    let put_off = match start {
-        Start::DataInFlight => setup.hz.map_or(setup.rto, |hz| hz.latest(setup.rto)),
-        _ => Duration::ZERO,
-    };
-    let mut steps = Vec::new();
+    });
+    let put_off = put_off_by_tail_loss_probe(setup, start);
+    let mut steps: Vec<Step> = Vec::new();
     for (index, (at, event)) in exact.iter().enumerate() {
         let same = |other: &Vec<(Duration, Event)>| {
-            other
-                .get(index)
-                .filter(|(_, seen)| seen == event)
-                .map(|(at, _)| *at)
+            let found = other.get(index).filter(|(_, seen)| seen == event);
+            found.map_or(*at, |(at, _)| *at)
         };
-        let late = same(&latest).unwrap_or(*at);
-        let first = *event == Event::Sent(Sent::Data);
-        let mut window = Window {
-            earliest: same(&soonest).unwrap_or(*at).min(*at),
-            by_settings: *at,
-            latest: late.saturating_add(if first { Duration::ZERO } else { put_off }),
+        let put_off = match event {
+            Event::Sent(Sent::Data | Sent::Fin { count: 0 }) => Duration::ZERO,
+            _ => put_off,
         };
-        let last = index + 1 == exact.len();
-        if last && let Some(formula) = closed_formula(setup, start) {
-            window = formula;
-        }
-        steps.push(Step {
-            at: window,
-            event: *event,
-            times: 1,
-            until: window,
-        });
+        steps.push(Step::one(
+            *event,
+            Window {
+                earliest: same(&soonest).min(*at),
+                by_settings: *at,
+                latest: same(&latest).saturating_add(put_off),
+            },
+        ));
+    }
+    if runs[1].end.is_some()
+        && let (Some(end), Some(formula)) = (steps.last_mut(), closed_formula(setup, start))
+    {
+        *end = Step::one(end.event, formula);
     }
     steps
+}
+
+/// A tail loss probe puts off everything behind the data by at most one timeout.
+fn put_off_by_tail_loss_probe(setup: &Setup, start: Start) -> Duration {
+    match start {
+        Start::DataInFlight | Start::Closing => {
+            let rto = setup.rto.min(setup.defaults.rto_max);
+            setup.hz.map_or(rto, |hz| hz.latest(rto))
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+/// Alike steps go on until the end that the closed formula knows.
+fn add_what_was_cut_off(setup: &Setup, start: Start, steps: &mut Vec<Step>) {
+    let (Some(end), [.., before, last]) = (closed_formula(setup, start), steps.as_slice()) else {
+        return;
+    };
+    let (before, last) = (*before, *last);
+    let wait = |of: fn(&Window) -> Duration| of(&last.at).saturating_sub(of(&before.at));
+    let step = wait(|at| at.by_settings).as_nanos().max(1);
+    let left = end.by_settings.saturating_sub(last.at.by_settings);
+    let more = u32::try_from(left.as_nanos().div_ceil(step).saturating_sub(1)).unwrap_or(u32::MAX);
+    let later = |times: u32| {
+        let add = |of: fn(&Window) -> Duration| {
+            of(&last.at).saturating_add(wait(of).saturating_mul(times))
+        };
+        Window {
+            earliest: add(|at| at.earliest),
+            by_settings: add(|at| at.by_settings),
+            latest: add(|at| at.latest),
+        }
+    };
+    if more > 1 {
+        steps.push(Step {
+            at: later(1),
+            event: counted_on(last.event, 1),
+            times: more - 1,
+            until: later(more - 1),
+        });
+    }
+    if more > 0 {
+        steps.push(Step::one(counted_on(last.event, more), later(more)));
+    }
+    steps.push(Step::one(
+        Event::GivenUp {
+            errno: (start != Start::Closing).then_some(Errno::TimedOut),
+            cause: Cause::UserTimeout,
+        },
+        end,
+    ));
+}
+
+/// The event that many alike ones later.
+fn counted_on(event: Event, more: u32) -> Event {
+    let Event::Sent(sent) = event else {
+        return event;
+    };
+    Event::Sent(match sent {
+        Sent::Probe { unanswered } => Sent::Probe {
+            unanswered: unanswered.saturating_add(more),
+        },
+        Sent::WindowProbe { unanswered } => Sent::WindowProbe {
+            unanswered: unanswered.saturating_add(more),
+        },
+        Sent::Retransmission { count } => Sent::Retransmission {
+            count: count.saturating_add(more),
+        },
+        Sent::Fin { count } => Sent::Fin {
+            count: count.saturating_add(more),
+        },
+        other => other,
+    })
 }
 
 /// A row of more than this many alike steps is shortened to its first ones and its last one.
@@ -130,11 +216,12 @@ fn condense(steps: &[Step]) -> Vec<Step> {
     for row in steps.chunk_by(alike) {
         let middle = row.get(SHOWN..row.len() - 1).filter(|_| row.len() > ROW);
         match (middle, row) {
-            (Some([first, .., last]), [.., end]) => {
+            (Some([first, between @ .., last]), [.., end]) => {
                 shown.extend_from_slice(&row[..SHOWN]);
+                let times = between.iter().map(|step| step.times);
                 shown.push(Step {
-                    until: last.at,
-                    times: u32::try_from(row.len() - SHOWN - 1).unwrap_or(u32::MAX),
+                    until: last.until,
+                    times: times.fold(first.times.saturating_add(last.times), u32::saturating_add),
                     ..*first
                 });
                 shown.push(*end);
@@ -161,7 +248,6 @@ fn kind(event: Event) -> u8 {
 mod tests {
     use super::super::simulation::tests::setup;
     use super::*;
-    use crate::machine::{Cause, Errno};
 
     const ALL: [Start; 8] = [
         Start::Idle,
@@ -199,6 +285,7 @@ mod tests {
                     !steps.is_empty() && steps.len() <= 12,
                     "{start:?} {settings:?}"
                 );
+                assert!(matches!(steps.last().unwrap().event, Event::GivenUp { .. }));
                 assert!(steps.is_sorted_by_key(|step| step.at.by_settings));
                 assert!(steps.iter().all(|step| {
                     let Window {
@@ -210,5 +297,24 @@ mod tests {
                 }));
             }
         }
+    }
+
+    #[test]
+    fn a_month_of_probes_is_told_quickly() {
+        let steps = timeline(&setup(10, 1, 9, 2_000_000_000), Start::Idle);
+        let [.., middle, last, end] = steps.as_slice() else {
+            panic!("{steps:?}");
+        };
+        let seconds = |at: Window| at.by_settings.as_secs();
+        // Probes at 10, 11 .. 1,999,999; dead at 2,000,000.
+        assert_eq!((seconds(last.at), seconds(end.at)), (1_999_999, 2_000_000));
+        assert_eq!(
+            last.event,
+            Event::Sent(Sent::Probe {
+                unanswered: 1_999_990
+            })
+        );
+        assert_eq!(middle.times, 1_999_990 - 4);
+        assert_eq!((seconds(middle.at), seconds(middle.until)), (13, 1_999_998));
     }
 }
