@@ -405,7 +405,7 @@ pub const PATHS: &[PathTimeout] = &[
         max: None,
         probe_counts: Some(true),
         on_expiry: OnExpiry::Unknown,
-        note: "nf_conntrack_tcp_timeout_established. An entry whose last segment is unanswered is kept for 300 s only (nf_conntrack_tcp_timeout_unacknowledged). What becomes of a connection without its entry depends on the rules and on whether it was translated.",
+        note: "nf_conntrack_tcp_timeout_established. While data is unacknowledged, or after more than three unanswered probes, an entry is kept for 300 s only (nf_conntrack_tcp_timeout_unacknowledged, nf_conntrack_tcp_timeout_max_retrans). What becomes of a connection without its entry depends on the rules and on whether it was translated.",
         source: "https://docs.kernel.org/networking/nf_conntrack-sysctl.html",
         verified: true,
     },
