@@ -45,6 +45,10 @@ pub fn files() -> io::Result<Vec<Generated>> {
     }
     add("docs/reference/fields.md".into(), fields_reference().into());
     add(
+        "docs/reference/software.md".into(),
+        crate::software::reference::page().into(),
+    );
+    add(
         "docs/reference/commands.md".into(),
         commands_reference().into(),
     );

@@ -4,14 +4,34 @@
 //! Each software has a file of its own, with what it can express and the recipe. The tests in
 //! `tests/recipes` start the software with the recipe and read the sockets that it then has.
 
+mod c;
+mod docker;
+mod envoy;
+mod go;
+mod haproxy;
+mod java;
+mod kubernetes;
+mod libpq;
+mod mariadb;
+mod mysql;
+mod nginx;
+mod node;
+mod openssh;
+mod postgresql;
+mod python;
 mod redis;
+pub(crate) mod reference;
+mod rust;
 mod sysctl;
+mod systemd;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, Setting, SocketTimers, UserTimeout};
+use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, Setting, SocketTimers, UserTimeout, human};
 
 /// What the recipes are made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +139,24 @@ macro_rules! software {
 
 software! {
     Sysctl sysctl,
+    Systemd systemd,
     Redis redis,
+    Postgresql postgresql,
+    Libpq libpq,
+    Mariadb mariadb,
+    Mysql mysql,
+    Nginx nginx,
+    Haproxy haproxy,
+    Envoy envoy,
+    Kubernetes kubernetes,
+    Docker docker,
+    Openssh openssh,
+    C c,
+    Rust rust,
+    Go go,
+    Python python,
+    Java java,
+    Node node,
 }
 
 impl Software {
@@ -152,6 +189,19 @@ impl ValueEnum for Software {
 }
 
 impl Settings {
+    /// The user timeout in milliseconds, unless it is off.
+    fn user_timeout_ms(&self) -> Option<u32> {
+        (self.user_timeout != UserTimeout::OFF).then(|| self.user_timeout.get())
+    }
+
+    /// A socket that has these but no user timeout.
+    fn keepalive_only(&self) -> SocketTimers {
+        SocketTimers {
+            user_timeout: UserTimeout::OFF,
+            ..self.timers()
+        }
+    }
+
     /// A socket that has exactly these.
     #[must_use]
     pub fn timers(&self) -> SocketTimers {
@@ -173,6 +223,28 @@ const SYSTEM: SocketTimers = SocketTimers {
     probes: Setting::Namespace,
     user_timeout: UserTimeout::OFF,
 };
+
+/// The note of software that cannot set the user timeout that is wanted.
+fn no_user_timeout(settings: &Settings) -> Option<String> {
+    settings.user_timeout.duration().map(|timeout| {
+        format!(
+            "cannot set a user timeout ({} was asked for): data in flight is given up by \
+             tcp_retries2 alone",
+            human(timeout)
+        )
+    })
+}
+
+impl Gives {
+    /// These as the defaults of a namespace.
+    fn defaults(settings: &Settings) -> Self {
+        Self::Defaults {
+            idle_s: settings.idle.get().into(),
+            interval_s: settings.interval.get().into(),
+            probes: settings.probes.get().into(),
+        }
+    }
+}
 
 impl fmt::Display for Gives {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use sockpulse_core::{Setting, SocketTimers, UserTimeout};
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "redis",
@@ -25,9 +25,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
          probes, so an idle dead client is noticed after {} s",
         idle + PROBES * interval
     )];
-    if settings.user_timeout.duration().is_some() {
-        notes.push("cannot set a user timeout".to_owned());
-    }
+    notes.extend(no_user_timeout(settings));
     notes.push(format!(
         "at run time: CONFIG SET tcp-keepalive {idle}; it reaches connections accepted from then on"
     ));

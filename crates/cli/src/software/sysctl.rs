@@ -33,7 +33,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             .to_owned(),
         "IPv6 connections follow them too, in spite of the name".to_owned(),
     ];
-    if settings.user_timeout.duration().is_some() {
+    if settings.user_timeout_ms().is_some() {
         notes.push(
             "there is no sysctl for the user timeout: programs set it on the socket".to_owned(),
         );
@@ -43,11 +43,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: FILE.to_owned(),
             language: "ini",
             text,
-            gives: Gives::Defaults {
-                idle_s: idle.get().into(),
-                interval_s: interval.get().into(),
-                probes: probes.get().into(),
-            },
+            gives: Gives::defaults(settings),
         }],
         notes,
     }
