@@ -10,7 +10,7 @@ pub(crate) fn page() -> String {
     let mut page = String::from(
         "# Software\n\n\
          <!-- Generated from crates/cli/src/software: do not edit. -->\n\n\
-         What `sockpulse plan --for NAME` can write down, and what each software does when nothing \
+         What `plan --for NAME` can write down, and what each software does when nothing \
          is configured.\n\
          A dash: it cannot be expressed there, and the kernel's default stays. The recipe says what \
          then results.\n\n\
