@@ -1,6 +1,8 @@
 //! C, with the system calls themselves.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "c",
@@ -11,7 +13,7 @@ pub(super) const ABOUT: About = About {
 };
 
 pub(super) fn recipe(settings: &Settings) -> Recipe {
-    let timeout = settings.user_timeout_ms();
+    let timeout = user_timeout_ms(settings);
     let declared = timeout.map_or_else(String::new, |millis| {
         format!("    unsigned int user_timeout = {millis}; /* milliseconds */\n")
     });
@@ -49,7 +51,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "where a socket is made or accepted".to_owned(),
             language: "c",
             text,
-            gives: Gives::Connections(settings.timers()),
+            gives: Gives::Connections(exactly(settings)),
         }],
         notes: vec![
             "SO_KEEPALIVE comes last, so that the timer is armed once and with these values"

@@ -1,6 +1,8 @@
 //! The defaults of a container's network namespace.
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "docker",

@@ -1,6 +1,8 @@
 //! Envoy: clusters have words for it, listeners the numbers of setsockopt(2).
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "envoy",
@@ -27,8 +29,7 @@ const TCP_USER_TIMEOUT: u32 = 18;
 pub(super) fn recipe(settings: &Settings) -> Recipe {
     let (idle, interval) = (settings.idle.get(), settings.interval.get());
     let probes = settings.probes.get();
-    let timeout = settings
-        .user_timeout_ms()
+    let timeout = user_timeout_ms(settings)
         .map(|millis| option("TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, millis));
     let mut cluster = format!(
         "upstream_connection_options:\n\
@@ -56,7 +57,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         "a listener that exists keeps its socket: it takes a restart of Envoy, or a new address"
             .to_owned(),
     ];
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         notes.push(
             "towards upstream there is no word for the user timeout either: it is set by its number"
                 .to_owned(),
@@ -68,13 +69,13 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                 place: "a cluster (upstream)".to_owned(),
                 language: "yaml",
                 text: cluster,
-                gives: Gives::Connections(settings.timers()),
+                gives: Gives::Connections(exactly(settings)),
             },
             Snippet {
                 place: "a listener (downstream)".to_owned(),
                 language: "yaml",
                 text: listener.concat(),
-                gives: Gives::Connections(settings.timers()),
+                gives: Gives::Connections(exactly(settings)),
             },
         ],
         notes,

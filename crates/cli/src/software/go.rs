@@ -1,6 +1,8 @@
 //! Go, which has words for keepalive since 1.23.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "go",
@@ -31,7 +33,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         control(settings),
         control(settings)
     );
-    let timeout = settings.user_timeout_ms().map(|millis| {
+    let timeout = user_timeout_ms(settings).map(|millis| {
         format!(
             "\n\
              func control(_, _ string, raw syscall.RawConn) error {{\n\
@@ -60,7 +62,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         "http.Server and http.Transport take the connections of a listener and a dialer like these"
             .to_owned(),
     ];
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         notes.push(
             "the user timeout has no field: it is set as a socket option, and accepted \
                     connections inherit it from the listener"
@@ -72,14 +74,14 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "where connections are made or accepted".to_owned(),
             language: "go",
             text: format!("{imports}\n{config}{}", timeout.unwrap_or_default()),
-            gives: Gives::Connections(settings.timers()),
+            gives: Gives::Connections(exactly(settings)),
         }],
         notes,
     }
 }
 
 fn control(settings: &Settings) -> &'static str {
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         ", Control: control"
     } else {
         ""

@@ -1,6 +1,8 @@
 //! HAProxy, both sides.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "haproxy",
@@ -27,8 +29,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             settings.probes.get()
         )
     };
-    let timeout = settings
-        .user_timeout_ms()
+    let timeout = user_timeout_ms(settings)
         .map(|millis| format!(" tcp-ut {millis}"))
         .unwrap_or_default();
     let mut notes = vec![
@@ -40,7 +41,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
          other: both sides need their own"
             .to_owned(),
     ];
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         notes
             .push("tcp-ut stands on each bind and each server line (or default-server)".to_owned());
     }
@@ -50,13 +51,13 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                 place: "haproxy.cfg, section frontend".to_owned(),
                 language: "haproxy",
                 text: format!("{}    bind :80{timeout}\n", side("cli")),
-                gives: Gives::Connections(settings.timers()),
+                gives: Gives::Connections(exactly(settings)),
             },
             Snippet {
                 place: "haproxy.cfg, section backend".to_owned(),
                 language: "haproxy",
                 text: format!("{}    server NAME ADDRESS:80{timeout}\n", side("srv")),
-                gives: Gives::Connections(settings.timers()),
+                gives: Gives::Connections(exactly(settings)),
             },
         ],
         notes,

@@ -1,6 +1,8 @@
 //! Java, which has the values since JDK 11.
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, keepalive_only, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "java",
@@ -49,7 +51,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "where a socket is made or accepted".to_owned(),
             language: "java",
             text,
-            gives: Gives::Connections(settings.keepalive_only()),
+            gives: Gives::Connections(keepalive_only(settings)),
         }],
         notes,
     }

@@ -1,6 +1,8 @@
 //! Clients of PostgreSQL that use its library, psql among them.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "libpq",
@@ -28,7 +30,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         "drivers that do not use libpq (JDBC, Go, Node) have other names for it or only a switch"
             .to_owned(),
     ];
-    if let Some(millis) = settings.user_timeout_ms() {
+    if let Some(millis) = user_timeout_ms(settings) {
         words.push(format!("tcp_user_timeout={millis}"));
         notes.push("tcp_user_timeout is known since libpq 12: leave it out before".to_owned());
     }
@@ -37,7 +39,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "the connection string".to_owned(),
             language: "text",
             text: format!("postgresql://USER@HOST:5432/DATABASE?{}\n", words.join("&")),
-            gives: Gives::Connections(settings.timers()),
+            gives: Gives::Connections(exactly(settings)),
         }],
         notes,
     }

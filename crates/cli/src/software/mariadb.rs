@@ -1,6 +1,8 @@
 //! The server of MariaDB.
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, keepalive_only, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "mariadb",
@@ -36,7 +38,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "/etc/mysql/mariadb.conf.d/zz-keepalive.cnf".to_owned(),
             language: "ini",
             text,
-            gives: Gives::Connections(settings.keepalive_only()),
+            gives: Gives::Connections(keepalive_only(settings)),
         }],
         notes,
     }

@@ -31,20 +31,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
-use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, Setting, SocketTimers, UserTimeout, human};
-
-/// What the recipes are made from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Silence before the first probe.
-    pub idle: KeepIdle,
-    /// Time between probes.
-    pub interval: KeepIntvl,
-    /// Unanswered probes before the connection is given up.
-    pub probes: KeepCnt,
-    /// How long sent data may stay unacknowledged.
-    pub user_timeout: UserTimeout,
-}
+use sockpulse_core::{Setting, Settings, SocketTimers, UserTimeout, human};
 
 /// How one software is set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,30 +175,28 @@ impl ValueEnum for Software {
     }
 }
 
-impl Settings {
-    /// The user timeout in milliseconds, unless it is off.
-    fn user_timeout_ms(&self) -> Option<u32> {
-        (self.user_timeout != UserTimeout::OFF).then(|| self.user_timeout.get())
-    }
+/// The user timeout in milliseconds, unless it is off.
+fn user_timeout_ms(settings: &Settings) -> Option<u32> {
+    let timeout = settings.user_timeout;
+    (timeout != UserTimeout::OFF).then(|| timeout.get())
+}
 
-    /// A socket that has these but no user timeout.
-    fn keepalive_only(&self) -> SocketTimers {
-        SocketTimers {
-            user_timeout: UserTimeout::OFF,
-            ..self.timers()
-        }
+/// A socket that has exactly these.
+fn exactly(settings: &Settings) -> SocketTimers {
+    SocketTimers {
+        user_timeout: settings.user_timeout,
+        ..keepalive_only(settings)
     }
+}
 
-    /// A socket that has exactly these.
-    #[must_use]
-    pub fn timers(&self) -> SocketTimers {
-        SocketTimers {
-            keepalive: true,
-            idle: Setting::Socket(self.idle.get().into()),
-            interval: Setting::Socket(self.interval.get().into()),
-            probes: Setting::Socket(self.probes.get().into()),
-            user_timeout: self.user_timeout,
-        }
+/// A socket that has these but no user timeout.
+fn keepalive_only(settings: &Settings) -> SocketTimers {
+    SocketTimers {
+        keepalive: true,
+        idle: Setting::Socket(settings.idle.get().into()),
+        interval: Setting::Socket(settings.interval.get().into()),
+        probes: Setting::Socket(settings.probes.get().into()),
+        user_timeout: UserTimeout::OFF,
     }
 }
 

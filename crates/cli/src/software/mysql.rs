@@ -1,6 +1,8 @@
 //! The server of MySQL, which switches keepalive on and chooses nothing.
 
-use super::{About, Recipe, Settings, sysctl};
+use sockpulse_core::Settings;
+
+use super::{About, Recipe, sysctl};
 
 pub(super) const ABOUT: About = About {
     name: "mysql",

@@ -1,6 +1,8 @@
 //! nginx: what it accepts, and what it opens to upstream servers.
 
-use super::{About, Gives, Recipe, SYSTEM, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, SYSTEM, Snippet, keepalive_only, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "nginx",
@@ -42,7 +44,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                 place: "nginx.conf, in server { } of http or stream".to_owned(),
                 language: "nginx",
                 text: listen,
-                gives: Gives::Connections(settings.keepalive_only()),
+                gives: Gives::Connections(keepalive_only(settings)),
             },
             Snippet {
                 place: "nginx.conf, beside proxy_pass".to_owned(),

@@ -1,8 +1,8 @@
 //! Node.js, whose older versions have one number.
 
-use sockpulse_core::{Setting, SocketTimers};
+use sockpulse_core::{Setting, Settings, SocketTimers};
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use super::{About, Gives, Recipe, Snippet, keepalive_only, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "node",
@@ -47,7 +47,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                 gives: Gives::Connections(SocketTimers {
                     interval: Setting::Socket(INTERVAL_S),
                     probes: Setting::Socket(PROBES),
-                    ..settings.keepalive_only()
+                    ..keepalive_only(settings)
                 }),
             },
             Snippet {
@@ -58,7 +58,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                     idle * 1_000,
                     interval * 1_000
                 ),
-                gives: Gives::Connections(settings.keepalive_only()),
+                gives: Gives::Connections(keepalive_only(settings)),
             },
         ],
         notes,

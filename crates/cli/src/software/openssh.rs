@@ -1,6 +1,8 @@
 //! OpenSSH: a switch for keepalive, and messages of its own protocol with values.
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "openssh",

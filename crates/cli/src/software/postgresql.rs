@@ -1,6 +1,8 @@
 //! The server of PostgreSQL.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "postgresql",
@@ -24,7 +26,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         settings.interval.get(),
         settings.probes.get()
     );
-    if let Some(millis) = settings.user_timeout_ms() {
+    if let Some(millis) = user_timeout_ms(settings) {
         text.push_str(&format!("tcp_user_timeout = {millis}\n"));
     }
     let mut notes = vec![
@@ -34,7 +36,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
          client_connection_check_interval (14 and newer, off by default) makes it look"
             .to_owned(),
     ];
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         notes.push(
             "tcp_user_timeout is known since PostgreSQL 12: leave the line out before".to_owned(),
         );
@@ -44,7 +46,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "postgresql.conf".to_owned(),
             language: "ini",
             text,
-            gives: Gives::Connections(settings.timers()),
+            gives: Gives::Connections(exactly(settings)),
         }],
         notes,
     }

@@ -1,6 +1,8 @@
 //! Python, with the module socket.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "python",
@@ -23,7 +25,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         settings.interval.get(),
         settings.probes.get()
     );
-    if let Some(millis) = settings.user_timeout_ms() {
+    if let Some(millis) = user_timeout_ms(settings) {
         text.push_str(&format!(
             "    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, {millis})\n"
         ));
@@ -40,7 +42,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "where a socket is made or accepted".to_owned(),
             language: "python",
             text,
-            gives: Gives::Connections(settings.timers()),
+            gives: Gives::Connections(exactly(settings)),
         }],
         notes,
     }

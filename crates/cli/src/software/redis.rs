@@ -1,8 +1,8 @@
 //! Redis and Valkey, whose one number decides all.
 
-use sockpulse_core::{Setting, SocketTimers, UserTimeout};
+use sockpulse_core::{Setting, Settings, SocketTimers, UserTimeout};
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use super::{About, Gives, Recipe, Snippet, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "redis",

@@ -1,6 +1,8 @@
 //! Rust, with the library `sockpulse` and with the crate socket2.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, exactly, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "rust",
@@ -13,7 +15,7 @@ pub(super) const ABOUT: About = About {
 pub(super) fn recipe(settings: &Settings) -> Recipe {
     let (idle, interval) = (settings.idle.get(), settings.interval.get());
     let probes = settings.probes.get();
-    let timeout = settings.user_timeout_ms();
+    let timeout = user_timeout_ms(settings);
     let ours = match timeout {
         Some(millis) => format!("        .user_timeout({})?\n", duration(millis)),
         None => "        .user_timeout_off()\n".to_owned(),
@@ -74,7 +76,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
         place: place.to_owned(),
         language: "rust",
         text,
-        gives: Gives::Connections(settings.timers()),
+        gives: Gives::Connections(exactly(settings)),
     };
     Recipe {
         snippets: vec![

@@ -1,6 +1,8 @@
 //! The defaults of a network namespace.
 
-use super::{About, Gives, Recipe, Settings, Snippet};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, user_timeout_ms};
 
 pub(super) const ABOUT: About = About {
     name: "sysctl",
@@ -33,7 +35,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             .to_owned(),
         "IPv6 connections follow them too, in spite of the name".to_owned(),
     ];
-    if settings.user_timeout_ms().is_some() {
+    if user_timeout_ms(settings).is_some() {
         notes.push(
             "there is no sysctl for the user timeout: programs set it on the socket".to_owned(),
         );

@@ -1,6 +1,8 @@
 //! Sockets that systemd makes for a service.
 
-use super::{About, Gives, Recipe, Settings, Snippet, no_user_timeout};
+use sockpulse_core::Settings;
+
+use super::{About, Gives, Recipe, Snippet, keepalive_only, no_user_timeout};
 
 pub(super) const ABOUT: About = About {
     name: "systemd",
@@ -35,7 +37,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
             place: "/etc/systemd/system/NAME.socket.d/keepalive.conf".to_owned(),
             language: "ini",
             text,
-            gives: Gives::Connections(settings.keepalive_only()),
+            gives: Gives::Connections(keepalive_only(settings)),
         }],
         notes,
     }

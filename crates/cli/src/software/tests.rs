@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl};
+
 use super::*;
 
 fn settings(idle: u64, interval: u64, probes: u64, user_timeout_ms: u64) -> Settings {
