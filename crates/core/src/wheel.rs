@@ -40,7 +40,8 @@ impl Hz {
     pub fn jiffies(self, duration: Duration) -> u64 {
         // Seconds and their fraction apart: 128-bit division would be what a judgement costs most.
         let hz = u64::from(self.0);
-        let fraction = u64::from(duration.subsec_nanos()) * hz;
+        // A tick need not be a whole number of nanoseconds: one too many is none.
+        let fraction = (u64::from(duration.subsec_nanos()) * hz).saturating_sub(hz - 1);
         duration
             .as_secs()
             .saturating_mul(hz)
@@ -51,8 +52,11 @@ impl Hz {
     #[must_use]
     pub fn passed(self, time: Duration) -> u64 {
         let hz = u64::from(self.0);
-        let fraction = u64::from(time.subsec_nanos()) * hz / 1_000_000_000;
-        time.as_secs().saturating_mul(hz).saturating_add(fraction)
+        // As above: a nanosecond before a tick is the tick.
+        let fraction = u64::from(time.subsec_nanos()) * hz + hz - 1;
+        time.as_secs()
+            .saturating_mul(hz)
+            .saturating_add(fraction / 1_000_000_000)
     }
 
     /// The jiffy at whose beginning a timer fires that is armed at the jiffy `armed` for `length`
@@ -113,6 +117,17 @@ mod tests {
             (7200.0, 131.072),
         ] {
             assert_eq!(hz.lateness(seconds(timer)), seconds(late), "{timer} s");
+        }
+    }
+
+    #[test]
+    fn jiffies_and_their_lengths_agree_at_every_rate() {
+        for hz in [24, 100, 250, 300, 1000, 1024] {
+            let hz = Hz::new(hz).unwrap();
+            for n in 0..5_000 {
+                assert_eq!(hz.jiffies(hz.duration(n)), n);
+                assert_eq!(hz.passed(hz.duration(n)), n);
+            }
         }
     }
 

@@ -40,6 +40,7 @@ use crate::settings::{KeepCnt, KeepIdle, KeepIntvl, Setting, UserTimeout};
 
 pub use errno::Errno;
 pub use lateness::Lateness;
+pub use loss::{LossReport, lossy_day};
 pub use predict::{Outcome, predict};
 pub use setup::Setup;
 pub use simulation::{Answer, End, Event, Run, Simulation, Start, World};
