@@ -22,6 +22,7 @@ pub mod machine;
 pub mod namespace;
 pub mod number;
 pub mod paths;
+pub mod persisted;
 pub mod place;
 pub mod plan;
 pub mod selector;
