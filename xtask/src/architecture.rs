@@ -1,5 +1,5 @@
 //! The direction of dependencies, checked on the tree that cargo resolves:
-//! `cli -> bpf -> linux -> core`, and a core that needs no operating system.
+//! `cli -> bpf -> linux -> core`, `sockpulse -> core`, and a core that needs no operating system.
 
 use crate::error::{Error, Result};
 use crate::process;
@@ -12,7 +12,7 @@ struct Rule {
     foreign: Option<&'static [&'static str]>,
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         name: "sockpulse-core",
         may_use: &[],
@@ -26,6 +26,11 @@ const RULES: [Rule; 4] = [
     Rule {
         name: "sockpulse-bpf",
         may_use: &["sockpulse-core", "sockpulse-linux"],
+        foreign: None,
+    },
+    Rule {
+        name: "sockpulse",
+        may_use: &["sockpulse-core"],
         foreign: None,
     },
     Rule {
@@ -68,7 +73,10 @@ fn without_rule() -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::file("read", &folder))?;
-        let name = format!("sockpulse-{}", entry.file_name().to_string_lossy());
+        let name = match entry.file_name().to_string_lossy().as_ref() {
+            "sockpulse" => "sockpulse".to_owned(),
+            folder => format!("sockpulse-{folder}"),
+        };
         if entry.path().join("Cargo.toml").exists() && !RULES.iter().any(|rule| rule.name == name) {
             missing.push(format!("{name} has no rule in xtask/src/architecture.rs"));
         }
@@ -97,7 +105,7 @@ impl Rule {
         if dependency.is_empty() || dependency == self.name {
             return None;
         }
-        if dependency.starts_with("sockpulse-") || dependency == "xtask" {
+        if dependency.starts_with("sockpulse") || dependency == "xtask" {
             return (!self.may_use.contains(&dependency))
                 .then(|| format!("{} must not depend on {dependency}", self.name));
         }
