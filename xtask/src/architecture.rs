@@ -1,5 +1,6 @@
 //! The direction of dependencies, checked on the tree that cargo resolves:
-//! `cli -> bpf -> linux -> core`, `sockpulse -> core`, and a core that needs no operating system.
+//! `cli -> lab, bpf -> linux -> core`, `sockpulse -> core`, and a core that needs no operating
+//! system.
 
 use crate::error::{Error, Result};
 use crate::process;
@@ -12,7 +13,7 @@ struct Rule {
     foreign: Option<&'static [&'static str]>,
 }
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     Rule {
         name: "sockpulse-core",
         may_use: &[],
@@ -34,8 +35,18 @@ const RULES: [Rule; 5] = [
         foreign: None,
     },
     Rule {
+        name: "sockpulse-lab",
+        may_use: &["sockpulse-core", "sockpulse-linux"],
+        foreign: None,
+    },
+    Rule {
         name: "sockpulse-cli",
-        may_use: &["sockpulse-core", "sockpulse-linux", "sockpulse-bpf"],
+        may_use: &[
+            "sockpulse-core",
+            "sockpulse-linux",
+            "sockpulse-bpf",
+            "sockpulse-lab",
+        ],
         foreign: None,
     },
 ];

@@ -32,7 +32,7 @@ const fn program(name: &'static str, program: &'static str, serves: &'static str
     }
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     program("clang", "clang", "compiles the BPF programs"),
     program("gcc", "cc", "links Rust, compiles libbpf"),
     program("make", "make", "builds libbpf"),
@@ -64,6 +64,7 @@ const PACKAGES: [Package; 13] = [
         "demo and tests: network namespaces; ss to compare with",
     ),
     program("nftables", "nft", "demo and tests: routers that drop"),
+    program("conntrack", "conntrack", "tests: middleboxes that forget"),
     program(
         "util-linux",
         "unshare",
