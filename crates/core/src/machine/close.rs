@@ -78,9 +78,20 @@ impl KeepaliveMachine {
         match self.state {
             TcpState::Established => self.state = TcpState::CloseWait,
             TcpState::FinWait1 => self.state = TcpState::Closing,
-            TcpState::FinWait2 => self.wait_for_old_segments(now),
+            TcpState::FinWait2 | TcpState::TimeWait => self.wait_for_old_segments(now),
             _ => {}
         }
+        Action::None
+    }
+
+    /// Data that nobody is left to read is answered with RST (`TCPABORTONDATA`).
+    pub(super) fn on_data(&mut self, now: Duration) -> Action {
+        let closed = self.held == Held::Orphan
+            && matches!(self.state, TcpState::FinWait1 | TcpState::FinWait2);
+        if closed {
+            return self.end_orderly();
+        }
+        self.hear(now);
         Action::None
     }
 

@@ -128,8 +128,28 @@ pub enum Cause {
     Reset,
     /// An ICMP error ended the attempt to connect.
     Unreachable,
-    /// Both ends closed.
+    /// Both ends closed, or data came for a socket that was closed.
     Closed,
+}
+
+impl Cause {
+    /// In a few words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keepalive => "keepalive",
+            Self::UserTimeout => "user timeout",
+            Self::Retransmission => "retransmission",
+            Self::WindowProbes => "window probes",
+            Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Orphan => "orphan",
+            Self::FinTimeout => "fin timeout",
+            Self::Reset => "reset",
+            Self::Unreachable => "unreachable",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// What the machine does after an input.
@@ -362,10 +382,11 @@ impl KeepaliveMachine {
                 self.on_handshake(now, segment)
             }
             Segment::Ack => self.on_ack(now),
-            Segment::Stale | Segment::Data => {
+            Segment::Stale => {
                 self.hear(now);
                 Action::None
             }
+            Segment::Data => self.on_data(now),
             Segment::ZeroWindow => self.on_zero_window(now),
             Segment::Fin => self.on_fin(now),
         }
