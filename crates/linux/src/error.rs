@@ -1,4 +1,4 @@
-//! What can fail while a machine is read.
+//! What can fail while a machine is read or set.
 
 use rustix::io::Errno;
 
@@ -10,6 +10,18 @@ pub enum Operation {
     Open,
     /// read(2), getdents64(2), readlinkat(2), fstat(2).
     Read,
+    /// write(2).
+    Write,
+    /// openat(2) with `O_CREAT`.
+    Create,
+    /// fchmod(2), fchown(2).
+    SetMode,
+    /// fsync(2).
+    Sync,
+    /// renameat(2).
+    Replace,
+    /// unlinkat(2).
+    Remove,
     /// socket(2), connect(2).
     OpenSocket,
     /// getsockopt(2).
@@ -31,6 +43,12 @@ impl Operation {
         match self {
             Self::Open => "open",
             Self::Read => "read",
+            Self::Write => "write",
+            Self::Create => "create",
+            Self::SetMode => "set the mode of",
+            Self::Sync => "sync",
+            Self::Replace => "replace",
+            Self::Remove => "remove",
             Self::OpenSocket => "open",
             Self::ReadOption => "read option",
             Self::SetOption => "set option",
@@ -105,6 +123,24 @@ pub enum Error {
     NotANamespace {
         /// The file.
         path: String,
+    },
+    /// A value that was written is not what is read afterwards.
+    #[error("keep {wanted} in {object}, which now reads {found}")]
+    NotKept {
+        /// The file.
+        object: String,
+        /// What was written.
+        wanted: i64,
+        /// What was read.
+        found: i64,
+    },
+    /// There is something at the path that must not be replaced.
+    #[error("replace {path}: it is {kind}")]
+    NotAFile {
+        /// The path. Paths may hold any character.
+        path: String,
+        /// What it is, with its article.
+        kind: &'static str,
     },
 }
 

@@ -2,13 +2,14 @@
 //! socket options, sysctls, cgroups.
 //!
 //! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
-//! what was seen, what was not, and why. Nothing is written anywhere.
+//! what was seen, what was not, and why. Only [`sysctl::set()`] and [`mod@file`] write.
 
 mod error;
 mod hz;
 mod netlink;
 
 pub mod cgroup;
+pub mod file;
 pub mod netns;
 pub mod pidfd;
 pub mod procfs;

@@ -1,0 +1,268 @@
+//! Files that are written whole or not at all.
+//!
+//! The new contents go into a file beside the old one and onto the disk, and then take the old one's
+//! name. Whoever reads, whatever is killed, and whenever power is lost: there is the old file or the new.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use crate::error::{Error, Operation, Result};
+use temporary::Temporary;
+
+mod temporary;
+#[cfg(test)]
+mod tests;
+
+/// Whose file it is, which decides what may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// One of our own, under a name of our own. It has exactly this mode. Whatever else lies there,
+    /// even a link, was put there by somebody and is refused.
+    Ours {
+        /// Its permissions, whatever the umask.
+        mode: u32,
+    },
+    /// One that the user named. What a link leads to is replaced, not the link; it keeps its mode
+    /// and, where that is permitted, its owner. What is no file, like a pipe, is written into.
+    TheUsers,
+}
+
+/// Writes a file so that it is never seen, or left, in part. Needs write permission for its folder.
+/// On return it is on the disk, as far as the file system can tell. Leftovers of a run that was killed
+/// are removed. Two that replace the same file at once do not disturb each other: one of them is last.
+///
+/// # Errors
+/// The old file is as it was, unless the operation is [`Operation::Sync`] on the folder: then the new
+/// one is in place, but a loss of power may bring back the old one.
+/// - [`Error::System`] with the step that failed: `ENOENT` without the folder, `EROFS`, `EACCES`,
+///   `ENOSPC`, `EDQUOT`.
+/// - [`Error::NotAFile`] for a folder, and for what [`Whose::Ours`] refuses.
+pub fn replace(path: &Path, contents: &[u8], whose: Whose) -> Result<()> {
+    replace_watched(path, contents, whose, |_| {})
+}
+
+/// Removes a file of our own and sees to it that it stays away when power is lost. A file that is not
+/// there is no error.
+///
+/// # Errors
+/// [`Error::System`] as for [`replace()`], [`Error::NotAFile`] for what is no regular file.
+pub fn remove(path: &Path) -> Result<()> {
+    let place = Place::open(path)?;
+    match place.stat()? {
+        None => return Ok(()),
+        Some(old) => place.must_be_a_file(&old)?,
+    }
+    rustix::fs::unlinkat(&place.folder, &place.name, AtFlags::empty())
+        .map_err(|errno| place.failed(Operation::Remove, errno))?;
+    place.sync()
+}
+
+/// The moments at which a test stops and kills the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Opened,
+    Created,
+    HalfWritten,
+    Written,
+    Synced,
+    Renamed,
+    Done,
+}
+
+fn replace_watched(
+    path: &Path,
+    contents: &[u8],
+    whose: Whose,
+    mut at: impl FnMut(Step),
+) -> Result<()> {
+    let mut place = Place::open(path)?;
+    let mut old = place.stat()?;
+    if whose == Whose::TheUsers {
+        if old.as_ref().is_some_and(|old| is(old, FileType::Symlink)) {
+            place = Place::open(&target(path)?)?;
+            old = place.stat()?;
+        }
+        if old.as_ref().is_some_and(is_open_ended) {
+            return write_into(&place, contents);
+        }
+    }
+    if let Some(old) = &old {
+        place.must_be_a_file(old)?;
+    }
+    at(Step::Opened);
+    let temporary = Temporary::create(&place)?;
+    at(Step::Created);
+    let filled = fill(&temporary, contents, whose, old.as_ref(), &mut at)
+        .and_then(|()| temporary.rename_over(&place));
+    if let Err((operation, errno)) = filled {
+        // What made it useless is what is told, not a failure to clear it away.
+        temporary.remove(&place);
+        return Err(place.failed(operation, errno));
+    }
+    at(Step::Renamed);
+    place.sync()?;
+    at(Step::Done);
+    Ok(())
+}
+
+type Failed = (Operation, Errno);
+
+/// Puts mode, owner and contents into the new file, and all of it onto the disk.
+fn fill(
+    temporary: &Temporary,
+    contents: &[u8],
+    whose: Whose,
+    old: Option<&Stat>,
+    at: &mut impl FnMut(Step),
+) -> Result<(), Failed> {
+    let file = &temporary.file;
+    let mode = match (whose, old) {
+        (Whose::Ours { mode }, _) => Some(mode),
+        (Whose::TheUsers, Some(old)) => {
+            // To give a file away is root's right alone; without it the new file is the writer's.
+            let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+            let _ = rustix::fs::fchown(file, Some(user), Some(group));
+            Some(old.st_mode & 0o7777)
+        }
+        (Whose::TheUsers, None) => None,
+    };
+    if let Some(mode) = mode {
+        rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+            .map_err(|errno| (Operation::SetMode, errno))?;
+    }
+    let (first, second) = contents.split_at(contents.len() / 2);
+    write_all(file, first)?;
+    at(Step::HalfWritten);
+    write_all(file, second)?;
+    at(Step::Written);
+    rustix::fs::fsync(file).map_err(|errno| (Operation::Sync, errno))?;
+    at(Step::Synced);
+    Ok(())
+}
+
+fn write_all(file: &OwnedFd, mut contents: &[u8]) -> Result<(), Failed> {
+    while !contents.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(file, contents));
+        match written.map_err(|errno| (Operation::Write, errno))? {
+            0 => return Err((Operation::Write, Errno::IO)),
+            length => contents = &contents[length..],
+        }
+    }
+    Ok(())
+}
+
+fn is(stat: &Stat, kind: FileType) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == kind
+}
+
+/// A pipe, a terminal, a device: there is no old and new.
+fn is_open_ended(stat: &Stat) -> bool {
+    is(stat, FileType::Fifo) || is(stat, FileType::CharacterDevice)
+}
+
+fn write_into(place: &Place, contents: &[u8]) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::openat(&place.folder, &place.name, flags, Mode::empty())
+        .map_err(|errno| (Operation::Open, errno))
+        .and_then(|file| write_all(&file, contents))
+        .map_err(|(operation, errno)| place.failed(operation, errno))
+}
+
+/// Where a link leads in the end. A link to nothing leads to where the file is to be.
+fn target(path: &Path) -> Result<PathBuf> {
+    /// As many as the kernel follows.
+    const MOST: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST {
+        match std::fs::read_link(&path) {
+            Ok(link) => path = folder_of(&path).join(link),
+            Err(_) => return Ok(path),
+        }
+    }
+    Err(Error::system(
+        Operation::Open,
+        path.to_string_lossy(),
+        Errno::LOOP,
+    ))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A name in a folder that is held open, so that the folder cannot be changed for another meanwhile.
+struct Place {
+    folder: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Place {
+    fn open(path: &Path) -> Result<Self> {
+        let Some(name) = path.file_name() else {
+            return Err(not_a_file(path, "a folder"));
+        };
+        let folder = folder_of(path);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(CWD, folder, flags, Mode::empty());
+        let opened = opened
+            .map_err(|errno| Error::system(Operation::Open, folder.to_string_lossy(), errno))?;
+        Ok(Self {
+            folder: opened,
+            name: name.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// What lies there now; a link is not followed.
+    fn stat(&self) -> Result<Option<Stat>> {
+        match rustix::fs::statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(self.failed(Operation::Read, errno)),
+        }
+    }
+
+    fn must_be_a_file(&self, found: &Stat) -> Result<()> {
+        let kind = match FileType::from_raw_mode(found.st_mode) {
+            FileType::RegularFile => return Ok(()),
+            FileType::Directory => "a folder",
+            FileType::Symlink => "a symbolic link",
+            FileType::Fifo => "a FIFO",
+            FileType::Socket => "a socket",
+            _ => "a device",
+        };
+        Err(not_a_file(&self.path, kind))
+    }
+
+    /// Puts the folder's entries onto the disk. File systems that cannot do that with a folder say
+    /// `EINVAL`, and there is nothing more to be done.
+    fn sync(&self) -> Result<()> {
+        match rustix::fs::fsync(self.folder.as_fd()) {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => Err(Error::system(
+                Operation::Sync,
+                folder_of(&self.path).to_string_lossy(),
+                errno,
+            )),
+        }
+    }
+
+    fn failed(&self, operation: Operation, errno: Errno) -> Error {
+        Error::system(operation, self.path.to_string_lossy(), errno)
+    }
+}
+
+fn not_a_file(path: &Path, kind: &'static str) -> Error {
+    Error::NotAFile {
+        path: path.to_string_lossy().into_owned(),
+        kind,
+    }
+}
