@@ -158,9 +158,11 @@ pub fn assess_many(
     assessment
 }
 
-/// The kernel doubles the timeout itself with each retransmission (`tcp_retransmit_timer()`); with a
+/// A connection's retransmission timeout as it was before it was doubled. The kernel doubles the
+/// timeout itself with each retransmission (`tcp_retransmit_timer()`); with a
 /// zero window, when nothing is in flight, it only counts how often (`tcp_probe0_when()`).
-fn rto_without_backoff(connection: &Connection, floor: Duration) -> Option<Duration> {
+#[must_use]
+pub fn rto_without_backoff(connection: &Connection, floor: Duration) -> Option<Duration> {
     let rto = Duration::from_millis(connection.rto_ms?.into());
     match (connection.in_flight, connection.backoff) {
         // At its ceiling it was not doubled each time.
@@ -261,21 +263,36 @@ fn codes(
         Noticed::After { by_settings, .. } if by_settings <= target.detect_within => {}
         _ => codes.insert(Code::Slow),
     }
-    if is_fragile(effective) {
+    codes.insert_all(settings_codes(effective));
+    if is_stale(connection, effective, target) {
+        codes.insert(Code::StaleTimer);
+    }
+    codes
+}
+
+/// What is wrong with settings, whatever the connection does and whichever target it is judged by.
+#[must_use]
+pub fn settings_codes(timers: &EffectiveTimers) -> CodeSet {
+    let mut codes = CodeSet::default();
+    if !timers.keepalive {
+        codes.insert(Code::KeepaliveOff);
+        if timers.user_timeout.duration().is_some() {
+            codes.insert(Code::UserTimeoutAlone);
+        }
+        return codes;
+    }
+    if is_fragile(timers) {
         codes.insert(Code::Fragile);
     }
-    if effective.idle.value == COLLIDING_IDLE_S {
+    if timers.idle.value == COLLIDING_IDLE_S {
         codes.insert(Code::IdleCollides);
     }
-    let period = probe_period(effective);
+    let period = probe_period(timers);
     if period.is_some_and(|period| period < CHATTY_BELOW) {
         codes.insert(Code::Chatty);
     }
     if period.is_some_and(|period| period >= paths::smallest().timeout) {
         codes.insert(Code::LongerThanPath);
-    }
-    if is_stale(connection, effective, target) {
-        codes.insert(Code::StaleTimer);
     }
     codes
 }

@@ -127,6 +127,11 @@ impl CodeSet {
         self.0 |= 1 << code as u8;
     }
 
+    /// Adds all codes of another set.
+    pub const fn insert_all(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
     /// Whether the code is in the set.
     #[must_use]
     pub const fn contains(self, code: Code) -> bool {
