@@ -44,7 +44,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Commands that have one format.
-const TEXT_ONLY: [&str; 3] = ["explain", "completions", "man"];
+const TEXT_ONLY: [&str; 2] = ["completions", "man"];
 
 /// The binary: standard streams, this machine, and a panic that is told as the bug that it is.
 #[must_use]
@@ -108,17 +108,17 @@ fn dispatch(
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     let face = face(&cli.global);
-    if let Command::Explain(_) | Command::Completions(_) | Command::Man(_) = &cli.command
+    if let Command::Completions(_) | Command::Man(_) = &cli.command
         && face.output != OutputFormat::Table
     {
-        let refusal = "explain, completions and man print text only";
+        let refusal = "completions and man print text only";
         return Err(CommandError::new(ErrorKind::Usage, refusal).hint("leave --output out"));
     }
     match &cli.command {
         Command::Audit(args) => audit::run(args, &face, machine, out, stderr),
         Command::List(args) => list::run(args, &face, machine, out, stderr),
         Command::Doctor(args) => doctor(args, &face, machine, out),
-        Command::Explain(args) => explain::run(args, &face, out),
+        Command::Explain(args) => explain::run(args, &face, machine, out, stderr),
         Command::Completions(args) => generate::completions(args.shell, out),
         Command::Man(args) => generate::man(args.command.as_deref(), out),
     }

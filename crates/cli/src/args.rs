@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use sockpulse_core::Exposure;
 
+use crate::explain::{self, ExplainArgs};
 use crate::fields::{FIELDS, Field};
 use crate::fit;
 use crate::listing::Sort;
@@ -43,6 +44,7 @@ Examples:
   sockpulse list --exposure unprotected  connections that nobody would see die
   sockpulse list --silent-for 1h --sort -silence
   sockpulse explain SP001                what a finding means
+  sockpulse explain --idle 60s           when these settings notice a dead peer
 
 Exit status:
   0  done
@@ -88,7 +90,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// What this kernel and these privileges allow, what is lost without, what to grant.
     Doctor(DoctorArgs),
-    /// What a finding means, why it matters and how to mend it.
+    /// When exactly a dead peer is noticed, and what a finding means.
+    #[command(long_about = explain::ABOUT)]
     Explain(ExplainArgs),
     /// Completions for a shell, on stdout.
     Completions(CompletionsArgs),
@@ -197,15 +200,6 @@ pub(crate) struct DoctorArgs {
     /// Take a kernel's known fault in a reader as mended, as some distributions do.
     #[arg(long, value_name = "CVE", value_parser = values::cve)]
     pub(crate) accept_kernel_risk: Vec<String>,
-}
-
-/// `explain`.
-#[derive(Debug, Args)]
-#[command(after_help = "Without a code: the list of them.")]
-pub(crate) struct ExplainArgs {
-    /// A code, like SP001.
-    #[arg(value_name = "CODE", value_parser = values::code(), hide_possible_values = true)]
-    pub(crate) code: Option<String>,
 }
 
 /// `completions`.

@@ -10,7 +10,6 @@ mod doctor;
 pub mod error;
 mod explain;
 mod fields;
-#[cfg_attr(not(test), expect(dead_code, reason = "drawings are written by it"))]
 mod file;
 mod fit;
 pub mod generate;
@@ -29,10 +28,6 @@ mod settings;
 pub mod software;
 mod stdout;
 pub mod survey;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "timelines and curves are drawn with it")
-)]
 mod svg;
 mod table;
 mod terminal;

@@ -38,7 +38,7 @@ pub(crate) struct SurveyArgs {
 }
 
 /// The selectors. Repeating one means "or", different ones mean "and".
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Selectors")]
 pub(crate) struct SelectorArgs {
     /// Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it.

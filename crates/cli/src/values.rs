@@ -41,6 +41,10 @@ pub(crate) fn color() -> impl TypedValueParser<Value = anstream::ColorChoice> {
     ])
 }
 
+pub(crate) fn switch() -> impl TypedValueParser<Value = bool> {
+    words([("on", true), ("off", false)])
+}
+
 pub(crate) fn source() -> impl TypedValueParser<Value = SourceChoice> {
     words([
         ("auto", SourceChoice::Auto),

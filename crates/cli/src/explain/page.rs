@@ -1,14 +1,10 @@
-//! `sockpulse explain CODE`: the page of a finding.
-
-use std::io::Write;
+//! The pages of findings, and the list of their codes.
 
 use sockpulse_core::Code;
 
-use crate::app::Face;
-use crate::args::ExplainArgs;
-use crate::error::{CommandError, ErrorKind, Exit};
+use crate::error::{CommandError, ErrorKind};
 use crate::markdown;
-use crate::terminal;
+use crate::terminal::{self, Palette};
 use crate::values;
 
 macro_rules! pages {
@@ -17,7 +13,7 @@ macro_rules! pages {
         #[must_use]
         pub fn page(code: Code) -> &'static str {
             match code {
-                $(Code::$code => include_str!(concat!("../../../docs/findings/", $file)),)*
+                $(Code::$code => include_str!(concat!("../../../../docs/findings/", $file)),)*
             }
         }
     };
@@ -39,30 +35,43 @@ pages! {
     Retransmitting = "SP013.md",
 }
 
-/// Prints a page, or the list of codes.
-pub(crate) fn run(
-    args: &ExplainArgs,
-    face: &Face,
-    out: &mut dyn Write,
-) -> Result<Exit, CommandError> {
-    let mut text = Vec::new();
-    match &args.code {
-        Some(name) => {
-            let code = Code::parse(name).ok_or_else(|| unknown(name))?;
-            markdown::render(&mut text, page(code), face.palette);
-        }
-        None => {
-            for code in Code::ALL {
-                let style = terminal::of_severity(code.severity());
-                face.palette.paint(&mut text, style, code.name().as_bytes());
-                let severity = code.severity().name();
-                text.extend_from_slice(format!("  {severity:<4}  {}\n", code.title()).as_bytes());
-            }
-        }
-    }
-    out.write_all(&text).map_err(CommandError::output)?;
-    Ok(Exit::Done)
+/// Appends the page of the finding that is named.
+pub(super) fn show(text: &mut Vec<u8>, name: &str, palette: Palette) -> Result<(), CommandError> {
+    let code = Code::parse(name).ok_or_else(|| unknown(name))?;
+    markdown::render(text, page(code), palette);
+    Ok(())
 }
+
+/// Appends the codes, and what else can be explained.
+pub(super) fn list(text: &mut Vec<u8>, palette: Palette) {
+    for code in Code::ALL {
+        let style = terminal::of_severity(code.severity());
+        palette.paint(text, style, code.name().as_bytes());
+        let severity = code.severity().name();
+        text.extend_from_slice(format!("  {severity:<4}  {}\n", code.title()).as_bytes());
+    }
+    for (command, what) in USES {
+        text.push(b'\n');
+        palette.paint(text, terminal::COMMAND, command.as_bytes());
+        text.extend_from_slice(format!("\n    {what}\n").as_bytes());
+    }
+}
+
+/// What `explain` is for, besides the list.
+const USES: [(&str, &str); 3] = [
+    (
+        "sockpulse explain SP001",
+        "what a finding means and how to mend it",
+    ),
+    (
+        "sockpulse explain --idle 60s --interval 10s --probes 6",
+        "when a dead peer is noticed with these settings",
+    ),
+    (
+        "sockpulse explain --program redis-server",
+        "when it is noticed on connections that are open",
+    ),
+];
 
 fn unknown(name: &str) -> CommandError {
     let codes: Vec<_> = Code::ALL
