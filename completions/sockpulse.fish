@@ -37,7 +37,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -s V -l version -d 'Pr
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'What a finding means, why it matters and how to mend it'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "completions" -d 'Completions for a shell, on stdout'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "man" -d 'The manual page, on stdout'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -149,6 +149,48 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s h -l help -d 'Print help'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l svg -d 'Draw the timelines too, as SVG into this file' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l keepalive -d 'Whether the program asks for keepalive (SO_KEEPALIVE); `on` with other settings' -r -f -a "on\t''
+off\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l pid -d 'Process that holds the socket' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l unit -d 'systemd unit; `.service` may be left out, `*` and `?` allowed' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l container -d 'Container\'s name or id, of which twelve digits are enough' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l cgroup -d 'cgroup\'s path, and everything below' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l local -d 'The end here: 10.0.0.1, 10.0.0.0/8, :6379, 10.0.0.1:6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l remote -d 'The peer\'s end, written alike' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l port -d 'Port of either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l state -d 'State of the connection' -r -f -a "established\t''
+syn-sent\t''
+syn-received\t''
+fin-wait-1\t''
+fin-wait-2\t''
+time-wait\t''
+closed\t''
+close-wait\t''
+last-ack\t''
+listen\t''
+closing\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l silent-for -d 'Nothing was received from the peer for at least this long' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l exposure -d 'What becomes of the connection when its peer dies while it is idle' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
+task-file\t''
+iter-tcp\t''
+pidfd\t''
+sock-diag\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''
@@ -157,7 +199,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l color -d
 always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand completions" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''
@@ -179,7 +221,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "explain" -d 'What a finding means, why it matters and how to mend it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

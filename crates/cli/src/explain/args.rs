@@ -56,7 +56,7 @@ With a code: the page of a finding. Without anything: the list of codes.";
 const EXAMPLES: &str = "\
 Examples:
   sockpulse explain --idle 60s --interval 10s --probes 6
-  sockpulse explain --keepalive on                what the sysctls alone amount to
+  sockpulse explain --keepalive on      what the sysctls alone amount to
   sockpulse explain --idle 2m --user-timeout 30s --svg timeline.svg
   sockpulse explain --program redis-server
   sockpulse explain --remote 10.0.0.9:51234 -o json

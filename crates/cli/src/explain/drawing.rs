@@ -206,7 +206,7 @@ fn sent(account: &Account<'_>, case: &Case) -> SentTimes {
     };
     let rows = case.steps.iter().filter(|step| is_sent(&step.event));
     let count = rows.clone().map(|step| step.times).sum();
-    let last = rows.clone().last().map(|step| step.until.by_settings);
+    let last = rows.clone().next_back().map(|step| step.until.by_settings);
     let times = if usize::try_from(count).is_ok_and(|count| count <= DRAWN) {
         // Each by itself: the steps tell alike ones together.
         let start = match case.start {

@@ -64,9 +64,7 @@ pub(crate) fn run(
             Exit::Done
         }
         Asked::Settings => {
-            let here = (machine.defaults)().map_err(|error| {
-                error.hint("is /proc mounted? The sysctls are read from /proc/sys")
-            })?;
+            let here = (machine.defaults)()?;
             let subject = Subject::asked(args, &here)?;
             tell(args, &mut text, &[subject], &Gathered::default(), face)?;
             Exit::Done

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn pages_name_no_command_that_does_not_exist() {
-        let known = ["audit", "list", "doctor", "explain", "completions", "man"];
+        let existing = crate::app::command();
+        let exists = |name: &str| existing.find_subcommand(name).is_some();
         for code in Code::ALL {
             for (_, after) in page(*code)
                 .match_indices("sockpulse ")
@@ -118,7 +119,7 @@ mod tests {
                     .chars()
                     .take_while(char::is_ascii_alphabetic)
                     .collect();
-                let at_prompt = known.contains(&&*command) || after.starts_with('-');
+                let at_prompt = exists(&command) || after.starts_with('-');
                 // Sentences name the program too: "sockpulse shows".
                 let later = [
                     "protect",
