@@ -4,19 +4,21 @@ use std::io;
 
 use serde_json::{Value, json};
 use sockpulse_core::machine::{Cause, Event, Sent, Step, Window};
-use sockpulse_core::{Comm, Connection, Effective, Observed, Timer};
+use sockpulse_core::{Comm, Connection, Coverage, Effective, Observed, Timer};
 
 use super::account::{Account, Case};
 use super::groups::{Gathered, Group};
 use super::subject::{Rto, Subject, Whose};
 use crate::append;
+use crate::coverage;
 
-/// Appends the document.
+/// Appends the document. Settings that were given have no coverage: nothing was surveyed.
 pub(super) fn document(
     out: &mut Vec<u8>,
     accounts: &[Account<'_>],
     rest: &[Subject],
     gathered: &Gathered,
+    coverage: Option<&Coverage>,
 ) -> io::Result<()> {
     let unknown: serde_json::Map<String, Value> = gathered
         .unknown
@@ -40,7 +42,14 @@ pub(super) fn document(
         },
     });
     append::json_document(out, &serde_json::to_string(&document)?);
-    out.push(b'\n');
+    // The coverage is written as in a listing: it takes the place of the closing brace.
+    out.pop();
+    out.extend_from_slice(b",\"coverage\":");
+    match coverage {
+        Some(coverage) => coverage::json(out, coverage),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b"}\n");
     Ok(())
 }
 

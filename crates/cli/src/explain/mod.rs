@@ -18,9 +18,12 @@ mod tests;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 pub(crate) use args::{ABOUT, ExplainArgs};
 pub use page::page;
+
+use sockpulse_core::Coverage;
 
 use account::Account;
 use args::Asked;
@@ -32,7 +35,7 @@ use crate::coverage;
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::file;
 use crate::machine::Machine;
-use crate::options::{OutputFormat, Surveyed};
+use crate::options::OutputFormat;
 
 /// Settings that are told in full, most connections first; of the others only the number.
 const SHOWN: usize = 3;
@@ -66,7 +69,12 @@ pub(crate) fn run(
         Asked::Settings => {
             let here = (machine.defaults)()?;
             let subject = Subject::asked(args, &here)?;
-            tell(args, &mut text, &[subject], &Gathered::default(), face)?;
+            let found = Found {
+                subjects: vec![subject],
+                gathered: Gathered::default(),
+                coverage: None,
+            };
+            tell(args, &mut text, &found, face)?;
             Exit::Done
         }
         Asked::Connections => connections(args, face, machine, &mut text, stderr)?,
@@ -108,22 +116,32 @@ fn connections(
     // The tick rate is the machine's, whichever namespace a connection is in.
     let hz = (machine.defaults)().ok().and_then(|here| here.hz);
     let subjects = gathered.finish(hz);
-    tell(args, text, &subjects, &gathered, face)?;
-    close(&surveyed, &subjects, &gathered, face.output, stderr);
-    Ok(if surveyed.coverage.is_partial() {
-        Exit::Partial
-    } else {
-        Exit::Done
-    })
+    let found = Found {
+        subjects,
+        gathered,
+        coverage: Some(surveyed.coverage),
+    };
+    tell(args, text, &found, face)?;
+    Ok(close(&found, surveyed.elapsed, face.output, stderr))
+}
+
+/// What there is to tell.
+struct Found {
+    subjects: Vec<Subject>,
+    gathered: Gathered,
+    /// `None` for settings that were given: nothing was surveyed.
+    coverage: Option<Coverage>,
 }
 
 fn tell(
     args: &ExplainArgs,
     text: &mut Vec<u8>,
-    subjects: &[Subject],
-    gathered: &Gathered,
+    found: &Found,
     face: &Face,
 ) -> Result<(), CommandError> {
+    let Found {
+        subjects, gathered, ..
+    } = found;
     let bound = match face.output {
         OutputFormat::Table => SHOWN,
         _ => SHOWN_AS_DATA,
@@ -135,7 +153,8 @@ fn tell(
     }
     match face.output {
         OutputFormat::Table => text::accounts(text, &accounts, rest, gathered, face),
-        _ => json::document(text, &accounts, rest, gathered).map_err(CommandError::output)?,
+        _ => json::document(text, &accounts, rest, gathered, found.coverage.as_ref())
+            .map_err(CommandError::output)?,
     }
     Ok(())
 }
@@ -151,19 +170,21 @@ fn draw(path: &Path, accounts: &[Account<'_>]) -> Result<(), CommandError> {
 }
 
 /// What follows on stderr. A program that reads our data is told only what is amiss.
-fn close(
-    surveyed: &Surveyed,
-    subjects: &[Subject],
-    gathered: &Gathered,
-    output: OutputFormat,
-    stderr: &mut dyn Write,
-) {
-    let coverage = &surveyed.coverage;
+fn close(found: &Found, elapsed: Duration, output: OutputFormat, stderr: &mut dyn Write) -> Exit {
+    let Some(coverage) = &found.coverage else {
+        return Exit::Done;
+    };
+    let nothing = found.subjects.is_empty() && found.gathered.is_empty();
     // There is nowhere to say that stderr is closed.
-    if output == OutputFormat::Table && subjects.is_empty() && gathered.is_empty() {
+    if output == OutputFormat::Table && nothing {
         let _ = writeln!(stderr, "no connection matches");
     }
     if output == OutputFormat::Table || coverage.is_partial() {
-        let _ = coverage::report(coverage, surveyed.elapsed, stderr);
+        let _ = coverage::report(coverage, elapsed, stderr);
+    }
+    if coverage.is_partial() {
+        Exit::Partial
+    } else {
+        Exit::Done
     }
 }

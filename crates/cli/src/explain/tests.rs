@@ -199,6 +199,7 @@ fn connections_as_json() {
     let told = explained("--netns all -o json", crowd);
     let mut document: Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!(told.stderr, "", "programs are told only what is amiss");
+    assert_eq!(document["coverage"]["complete"], true);
     for explanation in document["explanations"].as_array_mut().unwrap() {
         // Times are those of the document above.
         for case in ["idle", "data_in_flight", "zero_window"] {
@@ -326,6 +327,27 @@ fn any_settings_can_be_drawn() {
         {
             assert!((-1.0..=2_000.0).contains(&number), "{options}: {number}");
         }
+    }
+}
+
+#[test]
+fn any_width_is_survived() {
+    let cli = Cli::parse_from(["sockpulse", "explain", "--netns", "all"]);
+    let Command::Explain(args) = &cli.command else {
+        panic!("no explanation");
+    };
+    for width in [1, 12, 13, 40, 300] {
+        let face = Face {
+            output: cli.global.output,
+            width,
+            height: None,
+            palette: Palette::Ansi,
+        };
+        let machine = sample::machine(crowd);
+        let (mut out, mut stderr) = (Vec::new(), Vec::new());
+        let exit = super::run(args, &face, &machine, &mut out, &mut stderr);
+        assert_eq!(exit.unwrap(), Exit::Done);
+        assert!(!out.is_empty());
     }
 }
 

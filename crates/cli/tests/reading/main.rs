@@ -61,6 +61,7 @@ fn main() -> ExitCode {
         rights::root_in_a_user_namespace_the_own_connections_are_seen,
         selectors::root_selectors_choose_what_they_say,
         selectors::root_the_audit_counts_what_the_list_shows,
+        selectors::root_explain_tells_what_the_list_shows,
         refusals::values_that_mean_nothing_are_refused,
         refusals::root_the_faulty_iterator_is_refused_by_name,
         refusals::a_broken_pipe_is_success,

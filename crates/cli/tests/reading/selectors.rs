@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::kinds::Zoo;
 use crate::kit::listing::{Listing, Row, Source, sockpulse};
 
@@ -118,6 +120,61 @@ pub(crate) fn root_the_audit_counts_what_the_list_shows() {
             "{source:?}: {audit:#}"
         );
     }
+}
+
+/// What `explain` tells is what the list shows: each connection in one group, with its settings and
+/// the same time.
+pub(crate) fn root_explain_tells_what_the_list_shows() {
+    let zoo = Zoo::open();
+    let here = &zoo.pair.here;
+    for source in [Source::TaskFile, Source::Pidfd] {
+        let mut listed: BTreeMap<String, u64> = BTreeMap::new();
+        for row in Listing::of(here, source, &["--netns", "self"])
+            .rows
+            .values()
+        {
+            let known = row.at("/keepalive/idle/seconds").is_i64();
+            if known && !exposure(row).is_empty() {
+                let time = row.at("/detects_idle_s").as_f64();
+                *listed.entry(group(row.at("/keepalive"), time)).or_insert(0) += 1;
+            }
+        }
+        assert!(listed.len() > 2, "{source:?}: too few settings: {listed:?}");
+        let words = [
+            &["explain", "-o", "json", "--netns", "self"][..],
+            &source.flags(),
+        ]
+        .concat();
+        let ran = sockpulse(here, &words);
+        assert!(
+            matches!(ran.status, Some(0 | 3)),
+            "{source:?}: {}",
+            ran.stderr
+        );
+        let document = ran.json();
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        for explanation in document["explanations"].as_array().unwrap() {
+            let time = explanation["idle"]["noticed"]["by_settings_s"].as_f64();
+            let count = explanation["connections"]["count"].as_u64().unwrap();
+            *told
+                .entry(group(&explanation["settings"], time))
+                .or_insert(0) += count;
+        }
+        assert_eq!(told, listed, "{source:?}: {document:#}");
+    }
+}
+
+/// What makes connections alike in both.
+fn group(settings: &Value, noticed: Option<f64>) -> String {
+    let of = |name: &str| &settings[name];
+    let parts = [
+        of("on"),
+        of("idle"),
+        of("interval"),
+        of("probes"),
+        of("user_timeout"),
+    ];
+    format!("{parts:?} {noticed:?}")
 }
 
 fn state(row: &Row) -> &str {
