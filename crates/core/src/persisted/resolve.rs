@@ -40,6 +40,9 @@ pub struct Resolved {
     pub winner: Option<Assignment>,
     /// The other lines about it, in the order in which they are read.
     pub passed: Vec<Passed>,
+    /// Whether other versions of the program end otherwise: a line `-pattern` excludes keys from other
+    /// patterns in procps after 4.0.2, and does nothing in 4.0.2, which is what is told here.
+    pub depends_on_version: bool,
 }
 
 /// A line that sets a default, or excludes it from patterns.
@@ -123,6 +126,17 @@ pub enum Trouble {
     Unreadable(String),
     /// The name holds a character by which procps takes it for a pattern of paths.
     NameIsPattern,
+}
+
+/// The file and the line, and what it is.
+impl core::fmt::Display for Problem {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.path)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.trouble)
+    }
 }
 
 impl core::fmt::Display for Trouble {
@@ -438,30 +452,35 @@ fn systemd(lines: &[(Position, Line)], sysctl: Sysctl, hz: Option<Hz>) -> Resolv
 }
 
 /// procps keeps every line and writes them in order; a pattern passes over keys that any line names
-/// or excludes.
+/// or excludes. In procps 4.0.2 a pattern excludes nothing; later versions compare it by fnmatch(3).
 fn procps(lines: &[(Position, Line)], sysctl: Sysctl, hz: Option<Hz>) -> Resolved {
     let path = sysctl.path().as_bytes();
-    let named = lines.iter().any(|(_, line)| {
-        line.key == path
-            || line.directive == Directive::Exclude && Pattern::new(&line.key).covers(path)
-    });
+    let excludes =
+        |line: &Line| line.directive == Directive::Exclude && Pattern::new(&line.key).covers(path);
+    let named = lines.iter().any(|(_, line)| line.key == path);
     let mut passed = Vec::new();
     let mut writes = Vec::new();
+    let mut depends = false;
     for (at, (_, line)) in lines.iter().enumerate() {
-        let excludes = line.directive == Directive::Exclude;
-        let covers = excludes && Pattern::new(&line.key).covers(path);
-        if !covers && !line.concerns(sysctl, Program::Procps) {
-            continue;
-        }
-        if excludes {
-            passed.push((at, Why::SetsNothing));
-        } else if line.is_pattern() && named {
-            passed.push((at, Why::Named));
-        } else {
-            writes.push(at);
+        if line.directive == Directive::Exclude {
+            if excludes(line) {
+                passed.push((at, Why::SetsNothing));
+            }
+        } else if line.concerns(sysctl, Program::Procps) {
+            if !line.is_pattern() {
+                writes.push(at);
+            } else if named {
+                passed.push((at, Why::Named));
+            } else {
+                writes.push(at);
+                depends = true;
+            }
         }
     }
-    judge(lines, writes, passed, sysctl, hz)
+    Resolved {
+        depends_on_version: depends && lines.iter().any(|(_, line)| excludes(line)),
+        ..judge(lines, writes, passed, sysctl, hz)
+    }
 }
 
 /// The last write that the kernel accepts decides.
@@ -497,5 +516,6 @@ fn judge(
         sysctl,
         winner: winner.map(made),
         passed: passed.collect(),
+        depends_on_version: false,
     }
 }
