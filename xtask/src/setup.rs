@@ -32,7 +32,7 @@ const fn program(name: &'static str, program: &'static str, serves: &'static str
     }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     program("clang", "clang", "compiles the BPF programs"),
     program("gcc", "cc", "links Rust, compiles libbpf"),
     program("make", "make", "builds libbpf"),
@@ -70,7 +70,16 @@ const PACKAGES: [Package; 14] = [
         "unshare",
         "demo and tests: namespaces without a name",
     ),
-    program("procps", "ps", "tests: processes to compare with"),
+    program(
+        "procps",
+        "ps",
+        "tests: processes to compare with, and sysctl",
+    ),
+    program(
+        "systemd",
+        "systemctl",
+        "tests: systemd-sysctl to compare with",
+    ),
 ];
 
 /// Installs what is missing.

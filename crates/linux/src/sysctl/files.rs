@@ -103,9 +103,13 @@ impl Root {
         })
     }
 
-    /// Opens without waiting and without becoming a terminal's owner.
+    /// Opens without waiting and without a terminal becoming the process's own.
     fn open_at(&self, path: impl rustix::path::Arg, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mut flags = flags | OFlags::CLOEXEC;
+        if !flags.contains(OFlags::PATH) {
+            // openat2(2) refuses what means nothing together.
+            flags |= OFlags::NONBLOCK | OFlags::NOCTTY;
+        }
         if self.is_own {
             return rustix::fs::openat(CWD, path, flags, Mode::empty());
         }

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod common;
+mod file;
 mod netns;
 mod pidfd;
 mod processes;
@@ -12,3 +13,4 @@ mod recorded;
 mod scene;
 mod sock_diag;
 mod support;
+mod sysctl;
