@@ -2,17 +2,19 @@
 //! socket options, sysctls, cgroups.
 //!
 //! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
-//! what was seen, what was not, and why. Only [`sysctl::set()`] and [`mod@file`] write.
+//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`] and [`rearm`] write.
 
 mod error;
 mod hz;
 mod netlink;
+mod raw;
 
 pub mod cgroup;
 pub mod file;
 pub mod netns;
 pub mod pidfd;
 pub mod procfs;
+pub mod rearm;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod support;

@@ -56,7 +56,7 @@ impl Borrower {
         }
     }
 
-    fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {
+    pub(crate) fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {
         let Ok(number) = i32::try_from(process.fd) else {
             return Err(Unseen::Vanished);
         };

@@ -9,11 +9,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use sockpulse_core::{Gap, LocalRoutes, Namespace, NetnsId};
 
 use crate::error::{Error, Operation, Result};
 use crate::procfs::Proc;
+use crate::raw;
 use crate::sysctl;
 
 pub use enumerate::{Enumeration, enumerate};
@@ -186,6 +189,29 @@ impl Netns {
             local,
         };
         Ok(Reading { namespace, gaps })
+    }
+
+    /// The kernel's own number for the namespace, never given twice between two boots; `None` before
+    /// 5.14.
+    ///
+    /// # Errors
+    /// When it cannot be entered, or no socket can be opened there.
+    #[doc(alias = "SO_NETNS_COOKIE")]
+    pub fn cookie(&self) -> Result<Option<u64>> {
+        self.enter_and(|| {
+            let flags = SocketFlags::CLOEXEC;
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
+                    .map_err(|errno| Error::system(Operation::OpenSocket, "a socket", errno))?;
+            match raw::option(&socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE) {
+                Ok(cookie) => Ok(Some(u64::from_ne_bytes(cookie))),
+                Err(Errno::NOPROTOOPT) => Ok(None),
+                Err(errno) => {
+                    let option = "SO_NETNS_COOKIE";
+                    Err(Error::system(Operation::ReadOption, option, errno))
+                }
+            }
+        })?
     }
 
     /// What is not seen when this namespace cannot be read because of `error`.

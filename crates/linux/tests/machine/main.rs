@@ -9,6 +9,7 @@ mod file;
 mod netns;
 mod pidfd;
 mod processes;
+mod rearm;
 mod recorded;
 mod scene;
 mod sock_diag;

@@ -23,7 +23,7 @@ fn held_by(pid: u32, fd: impl AsFd) -> Process {
     }
 }
 
-fn connection(stream: &TcpStream) -> Connection {
+pub(crate) fn connection(stream: &TcpStream) -> Connection {
     let mut socket = diag::Socket::open().unwrap();
     let mut found = None;
     for family in [sockpulse_core::Family::Ipv4, sockpulse_core::Family::Ipv6] {

@@ -1,0 +1,87 @@
+//! System calls that rustix lacks.
+
+#![expect(
+    unsafe_code,
+    reason = "rustix lacks TCP_INFO, SO_NETNS_COOKIE and pthread_sigmask"
+)]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::io::Errno;
+
+/// getsockopt(2): the first `N` bytes of an option's value.
+pub(crate) fn option<const N: usize>(
+    fd: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> Result<[u8; N], Errno> {
+    let mut value = [0_u8; N];
+    let mut length = libc::socklen_t::try_from(N).unwrap_or_default();
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the value has `length` bytes, and both pointers are to locals.
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, value.as_mut_ptr().cast(), &raw mut length) };
+    match usize::try_from(length) {
+        _ if result != 0 => Err(last_errno()),
+        Ok(length) if length == N => Ok(value),
+        _ => Err(Errno::INVAL),
+    }
+}
+
+/// Runs `work` while the calling thread receives no signal that can be held back. One that comes
+/// meanwhile is received afterwards; `SIGKILL` and `SIGSTOP` cannot be held back.
+pub(crate) fn without_signals<T>(work: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset(3) writes the whole set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the first set is filled, the second is written.
+    let blocked =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), before.as_mut_ptr()) };
+    let _restored = (blocked == 0).then_some(Mask(before));
+    work()
+}
+
+/// The mask to return to, also after a panic.
+struct Mask(MaybeUninit<libc::sigset_t>);
+
+impl Drop for Mask {
+    fn drop(&mut self) {
+        // SAFETY: the set was written by pthread_sigmask(3), which succeeded.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, self.0.as_ptr(), std::ptr::null_mut()) };
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_wrong_length_are_refused() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let kind = option::<4>(&socket, libc::SOL_SOCKET, libc::SO_TYPE).unwrap();
+        assert_eq!(i32::from_ne_bytes(kind), libc::SOCK_STREAM);
+        let long = option::<8>(&socket, libc::SOL_SOCKET, libc::SO_TYPE);
+        assert_eq!(long, Err(Errno::INVAL));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let none = option::<4>(&file, libc::SOL_SOCKET, libc::SO_TYPE);
+        assert_eq!(none, Err(Errno::NOTSOCK));
+    }
+
+    #[test]
+    fn the_mask_of_signals_is_put_back() {
+        let blocked = || {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find(|line| line.starts_with("SigBlk:"));
+            line.unwrap().to_owned()
+        };
+        let before = blocked();
+        assert_ne!(without_signals(blocked), before);
+        assert_eq!(blocked(), before);
+    }
+}
