@@ -4,10 +4,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Sysctl, Wish};
+use super::Wish;
 use crate::assess::CHATTY_BELOW;
 use crate::duration::human;
 use crate::namespace::NetnsDefaults;
+use crate::persisted::Sysctl;
 use core::time::Duration;
 
 /// What is wrong with a wish for defaults.
@@ -83,7 +84,7 @@ impl Danger {
                 "{} {value} is more than the {} that a socket may ask for: no program can set what \
                  it inherits",
                 sysctl.setting(),
-                sysctl.most_of_a_socket()
+                sysctl.option_range().1
             ),
             Self::OneProbe => "with 1 probe a single lost packet ends a living connection".into(),
             Self::IntervalNotBelowIdle { idle, interval } => format!(
@@ -124,7 +125,7 @@ pub fn dangers(wish: &Wish, defaults: &NetnsDefaults) -> Vec<Danger> {
     }
     let beyond = wish
         .values()
-        .filter(|(sysctl, value)| *value > sysctl.most_of_a_socket());
+        .filter(|(sysctl, value)| *value > sysctl.option_range().1);
     dangers.extend(beyond.map(|(sysctl, value)| Danger::BeyondSockets { sysctl, value }));
     let NetnsDefaults {
         idle_s, interval_s, ..

@@ -10,83 +10,10 @@ pub use revert::{Record, Revert, Transaction, live, revert, standing};
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
 
 use crate::connection::NetnsId;
 use crate::namespace::NetnsDefaults;
-
-/// One of the three sysctls that hold a namespace's defaults of keepalive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sysctl {
-    /// `net.ipv4.tcp_keepalive_time`, seconds.
-    Idle,
-    /// `net.ipv4.tcp_keepalive_intvl`, seconds.
-    Interval,
-    /// `net.ipv4.tcp_keepalive_probes`.
-    Probes,
-}
-
-impl Sysctl {
-    /// All three, in the order in which they are always named.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::Interval, Self::Probes];
-
-    /// The setting's name, as everywhere.
-    #[must_use]
-    pub const fn setting(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Interval => "interval",
-            Self::Probes => "probes",
-        }
-    }
-
-    /// The sysctl's name, as sysctl(8) takes it.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Idle => "net.ipv4.tcp_keepalive_time",
-            Self::Interval => "net.ipv4.tcp_keepalive_intvl",
-            Self::Probes => "net.ipv4.tcp_keepalive_probes",
-        }
-    }
-
-    /// What the kernel takes: seconds up to `INT_MAX / HZ` (with 250 ticks a second; other rates
-    /// take more or less), -1 included, and a byte of probes.
-    #[must_use]
-    pub const fn accepted(self) -> RangeInclusive<i64> {
-        match self {
-            Self::Idle | Self::Interval => -1..=8_589_934,
-            Self::Probes => 0..=255,
-        }
-    }
-
-    /// The most that a socket may ask for itself.
-    #[must_use]
-    pub const fn most_of_a_socket(self) -> i64 {
-        match self {
-            Self::Idle | Self::Interval => 32_767,
-            Self::Probes => 127,
-        }
-    }
-
-    /// The value in a namespace.
-    #[must_use]
-    pub const fn of(self, defaults: &NetnsDefaults) -> i64 {
-        match self {
-            Self::Idle => defaults.idle_s,
-            Self::Interval => defaults.interval_s,
-            Self::Probes => defaults.probes,
-        }
-    }
-
-    /// From the setting's name.
-    #[must_use]
-    pub fn parse(setting: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|sysctl| sysctl.setting() == setting)
-    }
-}
+use crate::persisted::Sysctl;
 
 /// Which defaults are wanted; what is `None` stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,6 +67,24 @@ impl Wish {
             ..defaults.clone()
         }
     }
+}
+
+/// A namespace's value of a sysctl.
+#[must_use]
+pub const fn value_of(sysctl: Sysctl, defaults: &NetnsDefaults) -> i64 {
+    match sysctl {
+        Sysctl::Idle => defaults.idle_s,
+        Sysctl::Interval => defaults.interval_s,
+        Sysctl::Probes => defaults.probes,
+    }
+}
+
+/// A sysctl from its setting's name.
+#[must_use]
+pub fn sysctl_of(setting: &str) -> Option<Sysctl> {
+    Sysctl::ALL
+        .into_iter()
+        .find(|sysctl| sysctl.setting() == setting)
 }
 
 /// Which network namespace a change was made in, told so that a later one with the same inode
@@ -250,7 +195,7 @@ pub fn plan_defaults(observed: &[Observed], wanted: &Wish, reason: &str) -> Vec<
     let mut changes = Vec::new();
     for Observed { netns, defaults } in observed {
         for (sysctl, value) in wanted.values() {
-            let before = sysctl.of(defaults);
+            let before = value_of(sysctl, defaults);
             if before != value {
                 changes.push(Change {
                     target: Target::Sysctl {
@@ -351,12 +296,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn settings_have_the_kernels_names() {
+    fn settings_are_found_by_name() {
         for sysctl in Sysctl::ALL {
-            assert_eq!(Sysctl::parse(sysctl.setting()), Some(sysctl));
-            assert!(sysctl.key().starts_with("net.ipv4.tcp_keepalive_"));
+            assert_eq!(sysctl_of(sysctl.setting()), Some(sysctl));
+            let value = value_of(sysctl, &NetnsDefaults::KERNEL);
+            assert_eq!(Wish::KERNEL.of(sysctl), Some(value));
         }
-        assert_eq!(Sysctl::parse("user_timeout"), None);
+        assert_eq!(sysctl_of("user_timeout"), None);
     }
 
     proptest! {

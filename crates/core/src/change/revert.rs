@@ -73,7 +73,9 @@ pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
             continue;
         }
         undone.extend(&transaction.undoes);
-        if transaction.undoes.is_empty() && !transaction.records.is_empty() {
+        let mut outcomes = transaction.records.iter().map(|record| &record.outcome);
+        let changed = outcomes.any(|outcome| !matches!(outcome, Some(Err(_))));
+        if transaction.undoes.is_empty() && changed {
             live.push(transaction);
         }
     }
@@ -121,8 +123,9 @@ pub fn standing(
 #[cfg(test)]
 mod tests {
     use super::super::tests::{change, key};
-    use super::super::{NetnsKey, Sysctl, Target};
+    use super::super::{NetnsKey, Target};
     use super::*;
+    use crate::persisted::Sysctl;
     use alloc::vec;
 
     fn transaction(id: u64, undoes: &[u64], changes: &[(i64, i64)]) -> Transaction {
@@ -207,8 +210,9 @@ mod tests {
     fn what_failed_counts_for_nothing_and_what_is_unknown_is_looked_at() {
         let mut journal = [transaction(1, &[], &[(7200, 60)])];
         journal[0].records[0].outcome = Some(Err("read-only".into()));
-        assert!(stands(&journal).is_empty());
+        assert!(stands(&journal).is_empty() && live(&journal).is_empty());
         journal[0].records[0].outcome = None;
+        assert_eq!(live(&journal).len(), 1);
         assert_eq!(standing(&journal, |_| Some(Value::Number(60))).len(), 1);
         assert!(standing(&journal, |_| Some(Value::Number(7200))).is_empty());
     }
