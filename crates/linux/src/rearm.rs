@@ -12,7 +12,7 @@
 use std::os::fd::OwnedFd;
 
 use rustix::net::sockopt as options;
-use sockpulse_core::{Connection, Process, TcpState, Unseen};
+use sockpulse_core::{Cookie, Process, TcpState, Unseen};
 
 use crate::error::{Error, Operation};
 use crate::pidfd::Borrower;
@@ -40,18 +40,18 @@ impl Borrower {
     ///
     /// # Errors
     /// [`NotRearmed`]; needs the same rights as [`Borrower::settings()`].
-    pub fn rearm(&mut self, process: Process, connection: &Connection) -> Result<(), NotRearmed> {
+    pub fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {
         let socket = self.borrow(process).map_err(NotRearmed::Unreached)?;
-        is_the_one(&socket, connection)?;
+        is_the_one(&socket, cookie)?;
         raw::without_signals(|| toggle(&socket))
     }
 }
 
-fn is_the_one(socket: &OwnedFd, connection: &Connection) -> Result<(), NotRearmed> {
+fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), NotRearmed> {
     let failed = NotRearmed::Failed;
     match (sockopt::is_mptcp(socket), sockopt::cookie(socket)) {
         (Ok(true), _) => return Err(NotRearmed::Unreached(Unseen::NotReported)),
-        (Ok(false), Ok(cookie)) if cookie == connection.id.cookie => {}
+        (Ok(false), Ok(found)) if found == cookie => {}
         _ => return Err(NotRearmed::Unreached(Unseen::Vanished)),
     }
     if !sockopt::keepalive(socket).map_err(failed)? {

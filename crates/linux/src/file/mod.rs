@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Error, Operation, Result};
@@ -59,6 +59,27 @@ pub fn remove(path: &Path) -> Result<()> {
     rustix::fs::unlinkat(&place.folder, &place.name, AtFlags::empty())
         .map_err(|errno| place.failed(Operation::Remove, errno))?;
     place.sync()
+}
+
+/// Whether [`replace()`] or [`remove()`] would be let write in the file's folder, as far as permissions
+/// and the mount tell. Changes nothing. Where the folder is missing, the nearest above it counts, in
+/// which it could be made.
+///
+/// # Errors
+/// [`Error::System`]: `EACCES`, `EROFS`.
+pub fn may_replace(path: &Path) -> Result<()> {
+    let mut folder = folder_of(path);
+    loop {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        match rustix::fs::accessat(CWD, folder, access, AtFlags::EACCESS) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT) if folder.parent().is_some() => folder = folder_of(folder),
+            Err(errno) => {
+                let object = folder.to_string_lossy();
+                return Err(Error::system(Operation::Write, object, errno));
+            }
+        }
+    }
 }
 
 /// The moments at which a test stops and kills the process.

@@ -214,6 +214,17 @@ impl Netns {
         })?
     }
 
+    /// Whether process 1 is in it: the host's, or a container's own where /proc is a container's.
+    ///
+    /// # Errors
+    /// When it cannot be entered.
+    pub fn is_of_process_1(&self, proc: &Proc) -> Result<bool> {
+        self.enter_and(|| {
+            let first = enumerate::fingerprint_of(proc, "1");
+            first.is_some() && first == enumerate::fingerprint_of(proc, "thread-self")
+        })
+    }
+
     /// What is not seen when this namespace cannot be read because of `error`.
     #[must_use]
     pub fn gap(&self, error: &Error) -> Gap {

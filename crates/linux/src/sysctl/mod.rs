@@ -84,6 +84,18 @@ pub fn set(proc: &Proc, sysctl: Sysctl, value: i64) -> Result<()> {
     Ok(())
 }
 
+/// Whether [`set()`] would be let write, as far as opening the file tells. Changes nothing.
+///
+/// # Errors
+/// As [`set()`], but for the value.
+pub fn may_set(proc: &Proc, sysctl: Sysctl) -> Result<()> {
+    let path = proc.root().join("sys").join(sysctl.path());
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(&path, flags, Mode::empty())
+        .map(drop)
+        .map_err(|errno| Error::system(Operation::Open, path.to_string_lossy(), errno))
+}
+
 fn number<N: std::str::FromStr>(dir: &Path, name: &str) -> Result<N> {
     let path = dir.join(name);
     let object = path.to_string_lossy();

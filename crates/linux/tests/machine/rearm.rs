@@ -43,7 +43,7 @@ fn due(stream: &TcpStream) -> u64 {
 }
 
 fn rearm(stream: &TcpStream, seen: &Connection) -> Result<(), NotRearmed> {
-    Borrower::new().rearm(process(stream), seen)
+    Borrower::new().rearm(process(stream), seen.id.cookie)
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn root_what_is_not_as_it_was_read_is_left_alone() {
         let (here, there) = armed(600);
         let seen = connection(&here);
         // The descriptor stands for another socket.
-        let other = Borrower::new().rearm(process(&there), &seen);
+        let other = Borrower::new().rearm(process(&there), seen.id.cookie);
         assert_eq!(other, Err(NotRearmed::Unreached(Unseen::Vanished)));
         assert!(!options::socket_keepalive(&there).unwrap());
         // Its program switched keepalive off meanwhile.
