@@ -36,6 +36,8 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -s h -l help -d 'Print
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -s V -l version -d 'Print version'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "completions" -d 'Completions for a shell, on stdout'
@@ -139,6 +141,78 @@ never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l wide -d 'Show every field, as wide as the table gets'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l impact -d 'Count the connections that the defaults reach, and those that they do not'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "set" -d 'Set them, now and with --persist also at boot'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "reset" -d 'Put back what was there before our first change'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -l impact -d 'Count the connections that the defaults reach, and those that they do not'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l idle -d 'Silence before the first probe (net.ipv4.tcp_keepalive_time)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l interval -d 'Time between probes (net.ipv4.tcp_keepalive_intvl)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l probes -d 'Unanswered probes before a connection is given up (net.ipv4.tcp_keepalive_probes)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l netns -d 'Network namespace: our own (the default), all that may be entered, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l spread -d 'Re-arm over this time, so that the probes that follow do not come all at once' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l persist -d 'Also write a file of our own under /etc/sysctl.d, which is read at boot'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l rearm -d 'Afterwards arm the timers anew that were armed before the default was lowered'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l force -d 'Set values that harm, too'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l netns -d 'Only at run time in this network namespace; without, wherever we changed something, and with --to-kernel our own' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l to-kernel -d 'Set the kernel\'s own 2h, 75s, 9 instead, whatever was there before'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l force -d 'Overwrite what someone else set since'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l list -d 'Show what was changed and can be undone, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l force -d 'Overwrite what someone else set since'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -l accept-kernel-risk -d 'Take a kernel\'s known fault in a reader as mended, as some distributions do' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
@@ -218,10 +292,15 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

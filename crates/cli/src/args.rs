@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args, Parser, Subcommand};
 use sockpulse_core::Exposure;
 
+use crate::defaults::args::{self, DefaultsArgs, UndoArgs};
 use crate::explain::{self, ExplainArgs};
 use crate::fields::{FIELDS, Field};
 use crate::fit;
@@ -11,13 +12,14 @@ use crate::options::OutputFormat;
 use crate::selectors::SurveyArgs;
 use crate::values;
 
-/// See TCP keepalive on every connection of this machine.
+/// See TCP keepalive on every connection of this machine, and set its defaults.
 ///
 /// sockpulse shows, for every TCP connection in every network namespace, whether anyone would ever
 /// notice that its peer is gone: whether keepalive is on, with which settings and where they come
 /// from, when the next probe is due, how long the peer has been silent, and whose socket it is.
 ///
-/// Without a command it runs `audit`. It reads and never changes anything.
+/// Without a command it runs `audit`. Only `defaults set`, `defaults reset` and `undo` change
+/// anything: the kernel's defaults, each with `--dry-run`, a journal and a way back.
 #[derive(Debug, Parser)]
 #[command(
     name = "sockpulse",
@@ -88,6 +90,11 @@ pub(crate) enum Command {
     /// Every connection with its settings, timers, silence, exposure and owner.
     #[command(long_about = LIST_ABOUT)]
     List(ListArgs),
+    /// The kernel's defaults: see, set and put back, now and at boot, in every namespace.
+    #[command(long_about = args::ABOUT)]
+    Defaults(DefaultsArgs),
+    /// Put back what sockpulse changed, by its journal.
+    Undo(UndoArgs),
     /// What this kernel and these privileges allow, what is lost without, what to grant.
     Doctor(DoctorArgs),
     /// When exactly a dead peer is noticed, and what a finding means.
@@ -222,7 +229,9 @@ pub(crate) struct ManArgs {
     /// Of one command; of all without.
     #[arg(
         value_name = "COMMAND",
-        value_parser = ["audit", "list", "doctor", "explain", "completions", "man"]
+        value_parser = [
+            "audit", "list", "defaults", "undo", "doctor", "explain", "completions", "man"
+        ]
     )]
     pub(crate) command: Option<String>,
 }

@@ -38,10 +38,10 @@ pub fn files() -> io::Result<Vec<Generated>> {
     let mut root = Vec::new();
     write_page(&built(), &mut root)?;
     add("man/sockpulse.1".into(), root);
-    for sub in built().get_subcommands() {
+    for (name, command) in every_command(&built()) {
         let mut page = Vec::new();
-        write_page(sub, &mut page)?;
-        add(format!("man/sockpulse-{}.1", sub.get_name()), page);
+        write_page(&command, &mut page)?;
+        add(format!("man/sockpulse-{}.1", name.replace(' ', "-")), page);
     }
     add("docs/reference/fields.md".into(), fields_reference().into());
     add(
@@ -77,13 +77,26 @@ pub fn commands_reference() -> String {
     };
     let root = built().term_width(100);
     add("sockpulse", root.clone());
-    for sub in root.get_subcommands() {
-        add(
-            &format!("sockpulse {}", sub.get_name()),
-            sub.clone().term_width(100),
-        );
+    for (name, command) in every_command(&root) {
+        add(&format!("sockpulse {name}"), command.term_width(100));
     }
     page
+}
+
+/// The commands with their names, each before those below it.
+fn every_command(root: &clap::Command) -> Vec<(String, clap::Command)> {
+    let mut commands = Vec::new();
+    for sub in root.get_subcommands() {
+        let name = sub.get_name();
+        // `help` has no page of its own.
+        if name == "help" {
+            continue;
+        }
+        commands.push((name.to_owned(), sub.clone()));
+        let below = every_command(sub).into_iter();
+        commands.extend(below.map(|(below, command)| (format!("{name} {below}"), command)));
+    }
+    commands
 }
 
 /// Prints completions.
@@ -162,7 +175,7 @@ fn unfilled(page: &[u8]) -> Vec<&[u8]> {
 /// The root's page, with each command's sections one level deeper below it.
 fn write_whole(root: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
     write_page(root, text)?;
-    for sub in root.get_subcommands() {
+    for (name, sub) in every_command(root) {
         let man = clap_mangen::Man::new(sub.clone());
         let mut sections = Vec::new();
         man.render_synopsis_section(&mut sections)?;
@@ -171,7 +184,7 @@ fn write_whole(root: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
         if sub.get_after_long_help().or(sub.get_after_help()).is_some() {
             man.render_extra_section(&mut sections)?;
         }
-        writeln!(text, ".SH \"SOCKPULSE {}\"", sub.get_name().to_uppercase())?;
+        writeln!(text, ".SH \"SOCKPULSE {}\"", name.to_uppercase())?;
         for line in unfilled(&sections) {
             match line.strip_prefix(b".SH ") {
                 Some(rest) => {

@@ -2,10 +2,12 @@
 
 mod app;
 mod append;
+mod apply;
 mod args;
 mod audit;
 mod coverage;
 mod csv;
+mod defaults;
 mod doctor;
 pub mod error;
 mod explain;
@@ -13,6 +15,7 @@ mod fields;
 mod file;
 mod fit;
 pub mod generate;
+mod journal;
 mod json;
 mod list;
 mod listing;
@@ -25,6 +28,7 @@ mod sample;
 mod screen;
 mod selectors;
 mod settings;
+pub mod sink;
 pub mod software;
 mod stdout;
 pub mod survey;

@@ -1,4 +1,4 @@
-//! What the faces ask of the machine: three functions, so that tests can put others in their place.
+//! What the faces ask of the machine: four functions, so that tests can put others in their place.
 
 use std::io;
 
@@ -7,6 +7,7 @@ use sockpulse_linux::Proc;
 use crate::error::{CommandError, Exit};
 use crate::options::{DoctorOptions, Here, SurveyOptions, Surveyed};
 use crate::row::Row;
+use crate::sink::ChangeSink;
 
 /// Receives rows one by one. When it fails, reading stops and the error is returned through
 /// [`CommandError::output`].
@@ -21,6 +22,9 @@ pub type Doctor = fn(&DoctorOptions, &mut dyn io::Write) -> Result<Exit, Command
 /// Reads what decides the timers of a new socket here: nothing but /proc/sys, and no privilege.
 pub type Defaults = fn() -> Result<Here, CommandError>;
 
+/// Opens the way to everything that commands change.
+pub type Changes = fn() -> Box<dyn ChangeSink>;
+
 /// Where commands get their facts.
 #[derive(Clone, Copy)]
 pub struct Machine {
@@ -30,6 +34,8 @@ pub struct Machine {
     pub doctor: Doctor,
     /// Reads our own namespace's defaults.
     pub defaults: Defaults,
+    /// Changes the machine.
+    pub changes: Changes,
 }
 
 impl Machine {
@@ -38,6 +44,7 @@ impl Machine {
         survey: crate::survey::run,
         doctor: crate::doctor::run,
         defaults: here,
+        changes: crate::sink::this_machine,
     };
 }
 

@@ -264,6 +264,7 @@ pub(crate) fn machine(survey: Survey) -> Machine {
                 hz: TARGET.hz,
             })
         },
+        changes: || panic!("not under test"),
     }
 }
 

@@ -52,6 +52,11 @@ fn help() {
         ("help_list", "list --help"),
         ("help_list_short", "list -h"),
         ("help_doctor", "doctor --help"),
+        ("help_defaults", "defaults --help"),
+        ("help_defaults_get", "defaults get --help"),
+        ("help_defaults_set", "defaults set --help"),
+        ("help_defaults_reset", "defaults reset --help"),
+        ("help_undo", "undo --help"),
         ("help_explain", "explain --help"),
         ("help_completions", "completions --help"),
         ("help_man", "man --help"),
@@ -156,7 +161,16 @@ fn the_manual_has_a_page_for_all_and_for_each() {
     };
     let whole = page("man");
     assert!(whole.contains(".TH SOCKPULSE 1"), "{whole}");
-    for command in ["audit", "list", "doctor", "explain", "completions", "man"] {
+    for command in [
+        "audit",
+        "list",
+        "defaults",
+        "undo",
+        "doctor",
+        "explain",
+        "completions",
+        "man",
+    ] {
         let title = format!(".SH \"SOCKPULSE {}\"", command.to_uppercase());
         assert!(whole.contains(&title), "{title}");
         let own = page(&format!("man {command}"));

@@ -126,7 +126,6 @@ mod tests {
                     "ping",
                     "reap",
                     "plan",
-                    "defaults",
                     "run",
                     "watch",
                     "top",
@@ -135,7 +134,6 @@ mod tests {
                     "path",
                     "lab",
                     "policy",
-                    "undo",
                     "unprotect",
                 ];
                 assert!(

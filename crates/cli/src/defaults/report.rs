@@ -1,0 +1,116 @@
+//! What a command that changes something prints: sentences for people, or one JSON document.
+
+use std::io::Write;
+
+use serde_json::{Map, Value as Json, json};
+use sockpulse_core::change::Change;
+
+use crate::app::Face;
+use crate::append;
+use crate::apply::{self, Applied};
+use crate::error::{CommandError, ErrorKind, Exit};
+use crate::options::OutputFormat;
+
+/// Collects what is said; it is printed at the end, so that nothing stands between.
+#[derive(Debug)]
+pub(super) struct DocumentOrText<'a> {
+    face: &'a Face,
+    /// For stdout.
+    said: Vec<String>,
+    /// For stderr.
+    warned: Vec<String>,
+    document: Map<String, Json>,
+}
+
+impl<'a> DocumentOrText<'a> {
+    /// An empty report.
+    ///
+    /// # Errors
+    /// For formats that list rows: there are none here.
+    pub(super) fn new(face: &'a Face, command: &str) -> Result<Self, CommandError> {
+        if matches!(face.output, OutputFormat::Csv | OutputFormat::JsonLines) {
+            let message = format!("{command} prints text or one JSON document");
+            return Err(CommandError::new(ErrorKind::Usage, message).hint("use -o table or json"));
+        }
+        Ok(Self {
+            face,
+            said: Vec::new(),
+            warned: Vec::new(),
+            document: Map::from_iter([("schema_version".to_owned(), json!(1))]),
+        })
+    }
+
+    /// A line on stdout.
+    pub(super) fn say(&mut self, line: String) {
+        self.said.push(line);
+    }
+
+    /// A line on stderr.
+    pub(super) fn warn(&mut self, line: String) {
+        self.warned.push(line);
+    }
+
+    /// A key of the document.
+    pub(super) fn field(&mut self, key: &str, value: Json) {
+        self.document.insert(key.to_owned(), value);
+    }
+
+    /// The changes; without an outcome they were not made.
+    pub(super) fn changes(&mut self, changes: &[Change], applied: Option<&Applied>) {
+        self.said.extend(changes.iter().flat_map(apply::lines));
+        self.field("dry_run", applied.is_none().into());
+        self.field("changes", apply::json(changes, applied));
+    }
+
+    /// What became of the changes, and how to come back.
+    pub(super) fn outcome(&mut self, applied: &Applied, changes: &[Change]) -> Exit {
+        for note in &applied.notes {
+            self.warn(format!("note: {note}"));
+        }
+        for line in apply::failures(changes, applied) {
+            self.warn(line);
+        }
+        if let Some(failure) = &applied.failure {
+            for hint in failure.hints() {
+                self.warn(format!("hint: {hint}"));
+            }
+        }
+        let done = applied.outcomes.iter().any(Result::is_ok);
+        if let Some(id) = applied.id.filter(|_| done) {
+            self.say(format!("change {id}; taken back by: sockpulse undo {id}"));
+        }
+        self.field("id", applied.id.into());
+        if applied.failure.is_some() {
+            Exit::Partial
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// Prints all.
+    pub(super) fn finish(
+        self,
+        out: &mut dyn Write,
+        stderr: &mut dyn Write,
+    ) -> Result<(), CommandError> {
+        let mut text = Vec::new();
+        if self.face.output == OutputFormat::Json {
+            let document = Json::Object(self.document).to_string();
+            append::json_document(&mut text, &document);
+            text.push(b'\n');
+        } else {
+            for line in &self.said {
+                text.extend_from_slice(line.as_bytes());
+                text.push(b'\n');
+            }
+        }
+        out.write_all(&text)
+            .and_then(|()| out.flush())
+            .map_err(CommandError::output)?;
+        for line in &self.warned {
+            // There is nowhere to say that stderr is closed.
+            let _ = writeln!(stderr, "{line}");
+        }
+        Ok(())
+    }
+}

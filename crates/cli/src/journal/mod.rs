@@ -1,0 +1,327 @@
+//! The journal: what was changed, from what to what, so that it can be put back.
+//!
+//! A file of JSON lines to which is only ever added. Before anything is changed a line says what is
+//! going to be (the intent), and afterwards one says what became of it; each is on the disk before
+//! the next step. A line that breaks off, because the machine stopped, is left out and told.
+
+mod clock;
+mod line;
+
+pub(crate) use clock::moment;
+pub(crate) use line::of_change;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use sockpulse_core::change::{Change, Transaction};
+
+use crate::error::{CommandError, ErrorKind};
+
+/// Where the journal is kept.
+pub(crate) const FOLDER: &str = "/var/lib/sockpulse";
+
+const NAME: &str = "journal.jsonl";
+
+/// The journal as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// What was done, oldest first.
+    pub(crate) transactions: Vec<Transaction>,
+    /// What could not be understood: `line 3 breaks off`.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Past {
+    /// The number of the next transaction.
+    fn next_id(&self) -> u64 {
+        let last = self
+            .transactions
+            .iter()
+            .map(|transaction| transaction.id)
+            .max();
+        last.unwrap_or(0) + 1
+    }
+}
+
+/// Reads the journal; one that is not there is empty.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub(crate) fn read(folder: &Path) -> Result<Past, CommandError> {
+    let path = folder.join(NAME);
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(parse(&path, &bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Past::default()),
+        Err(error) => Err(failed("read", &path, &error)),
+    }
+}
+
+/// The journal, open and held: another sockpulse that wants to change something waits meanwhile.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    /// What was in it when it was opened.
+    pub(crate) past: Past,
+}
+
+/// A transaction whose intent is written.
+#[derive(Debug)]
+#[must_use = "the journal does not know yet what became of the changes"]
+pub(crate) struct Begun {
+    /// Its number.
+    pub(crate) id: u64,
+}
+
+impl Journal {
+    /// Opens it for writing, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be written: then nothing should be changed that could not be put back.
+    pub(crate) fn open(folder: &Path) -> Result<Self, CommandError> {
+        let mut folders = std::fs::DirBuilder::new();
+        let made = folders.recursive(true).mode(0o755).create(folder);
+        made.map_err(|error| unwritable(folder, &error))?;
+        let path = folder.join(NAME);
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o644);
+        let mut file = options
+            .open(&path)
+            .map_err(|error| unwritable(&path, &error))?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| failed("lock", &path, &errno.into()))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|error| failed("read", &path, &error))?;
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            // What is added must not continue the line that broke off.
+            file.write_all(b"\n")
+                .map_err(|error| unwritable(&path, &error))?;
+        }
+        let past = parse(&path, &bytes);
+        // A new file is there after a crash only if its folder is on the disk too.
+        let folder = File::open(folder).and_then(|folder| folder.sync_all());
+        folder.map_err(|error| unwritable(&path, &error))?;
+        Ok(Self { path, file, past })
+    }
+
+    /// Writes what is going to be done.
+    ///
+    /// # Errors
+    /// When it did not reach the disk.
+    pub(crate) fn intend(
+        &mut self,
+        at: u64,
+        command: &str,
+        undoes: &[u64],
+        changes: &[Change],
+    ) -> Result<Begun, CommandError> {
+        let id = self.past.next_id();
+        let intent = line::intent(id, at, command, undoes, changes);
+        self.append(&intent)?;
+        Ok(Begun { id })
+    }
+
+    /// Writes what became of it: an outcome for each change, in the same order.
+    ///
+    /// # Errors
+    /// When it did not reach the disk; the changes are made all the same.
+    pub(crate) fn conclude(
+        &mut self,
+        begun: Begun,
+        at: u64,
+        outcomes: &[Result<(), String>],
+    ) -> Result<(), CommandError> {
+        self.append(&line::outcome(begun.id, at, outcomes))
+    }
+
+    fn append(&mut self, line: &str) -> Result<(), CommandError> {
+        let mut text = line.to_owned();
+        text.push('\n');
+        // One write: whoever reads meanwhile sees the whole line or none of it.
+        self.file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_all())
+            .map_err(|error| unwritable(&self.path, &error))
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Past {
+    let mut past = Past::default();
+    for (number, text) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        if text.is_empty() {
+            continue;
+        }
+        if let Err(why) = line::read(text, &mut past.transactions) {
+            let place = format!("{}:{}", path.display(), number + 1);
+            past.notes.push(format!("{place} {why}"));
+        }
+    }
+    past
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> CommandError {
+    let kind = if error.kind() == io::ErrorKind::PermissionDenied {
+        ErrorKind::NotPermitted
+    } else {
+        ErrorKind::Incomplete
+    };
+    let message = format!("failed to {what} the journal {}: {error}", path.display());
+    let error = CommandError::new(kind, message);
+    match kind {
+        ErrorKind::NotPermitted => error.hint("run as root, or keep another one: --state-dir DIR"),
+        _ => error,
+    }
+}
+
+/// Nothing is changed that could not be put back.
+fn unwritable(path: &Path, error: &io::Error) -> CommandError {
+    let failed = failed("write", path, error);
+    match failed.kind() {
+        ErrorKind::NotPermitted => failed,
+        _ => failed.hint("keep it where there is room: --state-dir DIR"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockpulse_core::NetnsId;
+    use sockpulse_core::change::{NetnsKey, Target, Value};
+    use sockpulse_core::persisted::Sysctl;
+
+    /// A folder of its own that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Self {
+            let name = format!("sockpulse-journal-{test}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            let _ = std::fs::remove_dir_all(&path);
+            Self(path)
+        }
+
+        fn text(&self) -> String {
+            std::fs::read_to_string(self.0.join(NAME)).unwrap()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn changes() -> Vec<Change> {
+        let netns = NetnsKey {
+            id: NetnsId(4_026_531_840),
+            cookie: Some(1),
+            name: "host".into(),
+            host: true,
+            boot: "5c9f".into(),
+        };
+        let reason = || "asked for".to_owned();
+        vec![
+            Change {
+                target: Target::PersistedFile {
+                    path: "/etc/sysctl.d/zz-sockpulse.conf".into(),
+                },
+                before: Value::Absent,
+                after: Value::Text("a = \"1\"\n".into()),
+                reason: reason(),
+            },
+            Change {
+                target: Target::Sysctl {
+                    netns,
+                    sysctl: Sysctl::Idle,
+                },
+                before: Value::Number(7200),
+                after: Value::Number(60),
+                reason: reason(),
+            },
+        ]
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = Folder::new("round");
+        let mut journal = Journal::open(&folder.0).unwrap();
+        let begun = journal
+            .intend(1_000, "defaults set", &[], &changes())
+            .unwrap();
+        assert_eq!(begun.id, 1);
+        let outcomes = [Ok(()), Err("read-only".to_owned())];
+        journal.conclude(begun, 1_001, &outcomes).unwrap();
+        drop(journal);
+        let past = read(&folder.0).unwrap();
+        assert!(past.notes.is_empty(), "{:?}", past.notes);
+        let [transaction] = &past.transactions[..] else {
+            panic!("{past:?}");
+        };
+        assert_eq!((transaction.id, transaction.at), (1, 1_000));
+        let (read, told): (Vec<_>, Vec<_>) = transaction
+            .records
+            .iter()
+            .map(|record| (record.change.clone(), record.outcome.clone().unwrap()))
+            .unzip();
+        assert_eq!(read, changes());
+        assert_eq!(told, outcomes);
+        insta::assert_snapshot!(folder.text());
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_is_told_and_left_alone() {
+        let folder = Folder::new("torn");
+        let mut journal = Journal::open(&folder.0).unwrap();
+        let first = journal.intend(1, "defaults set", &[], &changes()).unwrap();
+        journal.conclude(first, 1, &[Ok(()), Ok(())]).unwrap();
+        let second = journal.intend(2, "defaults set", &[], &changes()).unwrap();
+        assert_eq!(second.id, 1, "the past is that of the opening");
+        drop(journal);
+        // The machine stops within the last line, at every byte of it.
+        let whole = folder.text();
+        let start = whole.trim_end().rfind('\n').unwrap() + 1;
+        for cut in [start + 1, start + 40, whole.len() - 2] {
+            std::fs::write(folder.0.join(NAME), &whole[..cut]).unwrap();
+            let past = read(&folder.0).unwrap();
+            assert_eq!(past.transactions.len(), 1, "{cut}");
+            assert!(
+                past.notes[0].contains("journal.jsonl:3 "),
+                "{:?}",
+                past.notes
+            );
+            // The next transaction stands on a line of its own, with a number of its own.
+            let mut journal = Journal::open(&folder.0).unwrap();
+            let begun = journal.intend(3, "undo", &[1], &[]).unwrap();
+            assert_eq!(begun.id, 2);
+            journal.conclude(begun, 3, &[]).unwrap();
+            let past = read(&folder.0).unwrap();
+            assert_eq!(past.transactions.len(), 2, "{cut}: {}", folder.text());
+        }
+    }
+
+    #[test]
+    fn without_an_outcome_nothing_is_claimed() {
+        let folder = Folder::new("crash");
+        let mut journal = Journal::open(&folder.0).unwrap();
+        let _killed = journal.intend(1, "defaults set", &[], &changes()).unwrap();
+        drop(journal);
+        let past = read(&folder.0).unwrap();
+        let outcomes = past.transactions[0].records.iter();
+        assert!(outcomes.map(|record| &record.outcome).all(Option::is_none));
+    }
+
+    #[test]
+    fn a_journal_that_is_not_there_is_empty_and_one_that_cannot_be_is_an_error() {
+        let folder = Folder::new("none");
+        assert!(read(&folder.0).unwrap().transactions.is_empty());
+        std::fs::write(&folder.0, b"a file").unwrap();
+        let error = Journal::open(&folder.0).unwrap_err();
+        assert_eq!(error.status(), 3);
+        assert!(error.hints()[0].contains("--state-dir"));
+        std::fs::remove_file(&folder.0).unwrap();
+    }
+}

@@ -1,0 +1,256 @@
+//! Where commands change the machine: the one place through which everything is written, so that
+//! tests can put another in its place.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::io::Errno;
+use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
+use sockpulse_core::persisted::Tree;
+use sockpulse_core::{Cookie, Gap, Hz, Namespace, Process};
+use sockpulse_linux::file::{self, Whose};
+use sockpulse_linux::netns::{self, Netns};
+use sockpulse_linux::pidfd::Borrower;
+use sockpulse_linux::procfs::Proc;
+use sockpulse_linux::rearm::NotRearmed;
+use sockpulse_linux::{Error, Operation, sysctl};
+
+use crate::error::CommandError;
+use crate::options::NetnsChoice;
+
+/// A namespace with its defaults, and how the journal tells it from others.
+#[derive(Debug, Clone)]
+pub struct Inhabited {
+    /// What was read of it.
+    pub namespace: Namespace,
+    /// Which it is.
+    pub key: NetnsKey,
+}
+
+/// The namespaces that were asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// Those that could be entered, the own one first.
+    pub namespaces: Vec<Inhabited>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+/// What commands change, and what they look at to plan it.
+pub trait ChangeSink {
+    /// Seconds since 1970.
+    fn clock(&self) -> u64;
+
+    /// Finds namespaces and reads their defaults. None named means all.
+    ///
+    /// # Errors
+    /// When one that was named does not exist, or nothing can be read at all.
+    fn namespaces(&mut self, wanted: &[NetnsChoice]) -> Result<Found, CommandError>;
+
+    /// The files that set sysctls at boot.
+    fn tree(&self) -> Tree;
+
+    /// The kernel's tick rate, which decides what times it takes.
+    fn hz(&self) -> Option<Hz>;
+
+    /// What a target has now; `None` where it is gone. Namespaces are known once they were found.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    fn now(&mut self, target: &Target) -> Result<Option<Value>, Error>;
+
+    /// Whether a change could be made, as far as that can be told without making it.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check(&mut self, change: &Change) -> Result<(), Error>;
+
+    /// Makes a change.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or a file cannot be replaced: then it is as it was.
+    fn make(&mut self, change: &Change) -> Result<(), Error>;
+
+    /// Arms a connection's keepalive timer anew.
+    ///
+    /// # Errors
+    /// Why it was left as it was.
+    fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed>;
+}
+
+/// This machine.
+#[derive(Debug)]
+pub(crate) struct ThisMachine {
+    proc: Proc,
+    boot: String,
+    handles: Vec<(NetnsKey, Netns)>,
+    borrower: Borrower,
+}
+
+/// This machine as it is now.
+pub(crate) fn this_machine() -> Box<dyn ChangeSink> {
+    let proc = Proc::default();
+    let boot = std::fs::read_to_string(proc.root().join("sys/kernel/random/boot_id"));
+    Box::new(ThisMachine {
+        boot: boot.unwrap_or_default().trim().to_owned(),
+        proc,
+        handles: Vec::new(),
+        borrower: Borrower::new(),
+    })
+}
+
+impl ThisMachine {
+    fn opened(&self, wanted: &[NetnsChoice]) -> Result<(Vec<Netns>, Vec<Gap>), CommandError> {
+        if wanted.is_empty() || wanted.contains(&NetnsChoice::All) {
+            let found = netns::enumerate(&self.proc)?;
+            return Ok((found.namespaces, found.gaps));
+        }
+        let mut handles: Vec<Netns> = Vec::new();
+        for choice in wanted {
+            let handle = match choice {
+                NetnsChoice::All => continue,
+                NetnsChoice::Own => netns::own(&self.proc),
+                NetnsChoice::Named(name) => netns::resolve(&self.proc, name),
+            }?;
+            if handles.iter().all(|known| known.id != handle.id) {
+                handles.push(handle);
+            }
+        }
+        Ok((handles, Vec::new()))
+    }
+
+    fn inhabited(&self, handle: &Netns) -> Result<(Inhabited, Vec<Gap>), Error> {
+        let reading = handle.read(&self.proc)?;
+        let key = NetnsKey {
+            id: handle.id,
+            cookie: handle.cookie()?,
+            name: handle.name.clone(),
+            host: handle.is_of_process_1(&self.proc)?,
+            boot: self.boot.clone(),
+        };
+        let namespace = reading.namespace;
+        Ok((Inhabited { namespace, key }, reading.gaps))
+    }
+
+    fn handle(&self, netns: &NetnsKey) -> Option<&Netns> {
+        let known = self.handles.iter().find(|(key, _)| key.is(netns));
+        known.map(|(_, handle)| handle)
+    }
+
+    fn known(&self, netns: &NetnsKey) -> Result<&Netns, Error> {
+        self.handle(netns).ok_or_else(|| Error::NoSuchNamespace {
+            name: netns.name.clone(),
+        })
+    }
+}
+
+impl ChangeSink for ThisMachine {
+    fn clock(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+
+    fn namespaces(&mut self, wanted: &[NetnsChoice]) -> Result<Found, CommandError> {
+        let (handles, gaps) = self.opened(wanted)?;
+        let mut found = Found {
+            namespaces: Vec::new(),
+            gaps,
+        };
+        let all = wanted.is_empty() || wanted.contains(&NetnsChoice::All);
+        for handle in handles {
+            match self.inhabited(&handle) {
+                Ok((inhabited, gaps)) => {
+                    self.handles.push((inhabited.key.clone(), handle));
+                    found.namespaces.push(inhabited);
+                    found.gaps.extend(gaps);
+                }
+                // Of all, what cannot be entered is left out; one that was named is an error.
+                Err(error) if all => found.gaps.push(handle.gap(&error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    fn tree(&self) -> Tree {
+        sysctl::tree(Path::new("/"))
+    }
+
+    fn hz(&self) -> Option<Hz> {
+        sockpulse_linux::hz()
+    }
+
+    fn now(&mut self, target: &Target) -> Result<Option<Value>, Error> {
+        match target {
+            Target::Sysctl { netns, sysctl } => {
+                let Some(handle) = self.handle(netns) else {
+                    return Ok(None);
+                };
+                let defaults = handle.enter_and(|| sysctl::defaults(&self.proc))??;
+                Ok(Some(Value::Number(value_of(*sysctl, &defaults))))
+            }
+            Target::PersistedFile { path } => text_of(path).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn check(&mut self, change: &Change) -> Result<(), Error> {
+        match &change.target {
+            Target::Sysctl { netns, sysctl } => self
+                .known(netns)?
+                .enter_and(|| sysctl::may_set(&self.proc, *sysctl))?,
+            Target::PersistedFile { path } => file::may_replace(Path::new(path)),
+            _ => Ok(()),
+        }
+    }
+
+    fn make(&mut self, change: &Change) -> Result<(), Error> {
+        match (&change.target, &change.after) {
+            (Target::Sysctl { netns, sysctl }, Value::Number(value)) => self
+                .known(netns)?
+                .enter_and(|| sysctl::set(&self.proc, *sysctl, *value))?,
+            (Target::PersistedFile { path }, Value::Text(text)) => {
+                make_folder(Path::new(path))?;
+                let ours = Whose::Ours { mode: 0o644 };
+                file::replace(Path::new(path), text.as_bytes(), ours)
+            }
+            (Target::PersistedFile { path }, Value::Absent) => file::remove(Path::new(path)),
+            _ => Err(Error::Malformed {
+                object: "a change that this version does not know".into(),
+            }),
+        }
+    }
+
+    fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {
+        self.borrower.rearm(process, cookie)
+    }
+}
+
+/// A file's text. What is no text is none of ours.
+fn text_of(path: &str) -> Result<Value, Error> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Value::Text(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Absent),
+        Err(error) => Err(Error::System {
+            operation: Operation::Read,
+            object: path.to_owned(),
+            errno: Errno::from_io_error(&error).unwrap_or(Errno::ILSEQ),
+        }),
+    }
+}
+
+/// A folder of sysctl files may be missing on a small system.
+fn make_folder(file: &Path) -> Result<(), Error> {
+    let Some(folder) = file.parent() else {
+        return Ok(());
+    };
+    let mut folders = DirBuilder::new();
+    let made = folders.recursive(true).mode(0o755).create(folder);
+    made.map_err(|error| Error::System {
+        operation: Operation::Write,
+        object: folder.to_string_lossy().into_owned(),
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::IO),
+    })
+}
