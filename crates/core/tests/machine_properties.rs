@@ -8,7 +8,7 @@ use sockpulse_core::detection::{self, Noticed};
 use sockpulse_core::machine::simulation::Vanished;
 use sockpulse_core::machine::{
     Action, Answer, Errno, KeepaliveMachine, Lateness, Outcome, Segment, Sent, Setup, Simulation,
-    SocketOption, Start, predict,
+    SocketOption, Start, predict, timeline,
 };
 use sockpulse_core::settings::{KeepCnt, KeepIdle, KeepIntvl, Setting, SocketTimers, UserTimeout};
 use sockpulse_core::{Hz, NetnsDefaults};
@@ -27,6 +27,8 @@ prop_compose! {
         rto_min_ms in prop_oneof![Just(200u64), 5u64..400],
         rto_max_s in prop_oneof![Just(120u64), 1u64..120],
         retries2 in 0u32..20,
+        syn_retries in 1u32..8,
+        orphan_retries in 0u32..10,
         hz in prop_oneof![Just(100u32), Just(250), Just(300), Just(1000)],
     ) -> Setup {
         let timers = SocketTimers {
@@ -45,6 +47,8 @@ prop_compose! {
         Setup {
             rto: Duration::from_millis(rto_ms.max(rto_min_ms)),
             hz: Hz::new(hz),
+            syn_retries,
+            orphan_retries,
             ..Setup::new(timers, defaults)
         }
     }
@@ -295,12 +299,17 @@ proptest! {
     }
 
     #[test]
-    fn every_peer_that_vanished_is_noticed(setup in setups(), phase in any::<u32>()) {
+    fn handshakes_and_orphans_end_inside_their_windows(setup in setups(), phase in any::<u32>()) {
         for start in [Start::Connecting, Start::Accepting, Start::Closing, Start::FinWait2] {
-            let exact = death(&setup, start, Lateness::None);
-            let late = death(&setup, start, Lateness::Phase(phase.into()));
-            // Later ticks may be fewer.
-            prop_assert!(late > Duration::ZERO && exact > Duration::ZERO);
+            let window = timeline(&setup, start).last().expect("it ends").at;
+            for lateness in [Lateness::None, Lateness::Most, Lateness::Phase(phase.into())] {
+                let at = death(&setup, start, lateness);
+                let (earliest, latest) = (window.earliest, window.latest + ROUNDING);
+                prop_assert!(
+                    earliest <= at + ROUNDING && at <= latest,
+                    "{start:?}, {lateness:?}: {at:?}, {window:?}"
+                );
+            }
         }
     }
 

@@ -93,4 +93,4 @@ impl KeepaliveMachine {
 }
 
 /// `TCP_TIMEOUT_INIT`.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const FIRST_TIMEOUT: Duration = Duration::from_secs(1);

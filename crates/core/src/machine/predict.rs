@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
+use super::bounds::vanished;
 use super::simulation::{End, Run, Simulation, Start, World};
 use super::timeline::Window;
 use super::{Cause, Errno, Lateness, Setup};
-use crate::detection::{self, Noticed};
 
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ impl Seen {
         };
         let timers_alone =
             !self.answered && !matches!(end.cause, Cause::Reset | Cause::Unreachable);
-        if timers_alone && let Some(formula) = closed_formula(setup, start) {
+        if timers_alone && let Some(formula) = vanished(setup, start) {
             at = at.and(formula);
         }
         Outcome::Ends {
@@ -115,33 +115,5 @@ impl Seen {
             errno: end.errno,
             cause: end.cause,
         }
-    }
-}
-
-/// The window of the closed formulas for a peer that vanished, where there is one.
-pub(super) fn closed_formula(setup: &Setup, start: Start) -> Option<Window> {
-    let backoff = setup.backoff();
-    let user_timeout = setup.user_timeout();
-    let noticed = match start {
-        Start::Idle | Start::Answered => detection::idle(&setup.effective(), setup.hz),
-        // A FIN is data like other data where the user timeout decides.
-        Start::Closing if user_timeout.is_some() => {
-            detection::unacknowledged(&backoff, user_timeout, setup.hz)
-        }
-        Start::DataInFlight => detection::unacknowledged(&backoff, user_timeout, setup.hz),
-        Start::ZeroWindow => detection::zero_window(&backoff, user_timeout, setup.hz),
-        Start::Connecting | Start::Accepting | Start::Closing | Start::FinWait2 => return None,
-    };
-    match noticed {
-        Noticed::Never => None,
-        Noticed::After {
-            earliest,
-            by_settings,
-            latest,
-        } => Some(Window {
-            earliest,
-            by_settings,
-            latest,
-        }),
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::predict::closed_formula;
+use super::bounds::vanished;
 use super::simulation::{Event, Run, Simulation, Start, Vanished};
 use super::{Cause, Errno, Lateness, Sent, Setup};
 
@@ -126,7 +126,7 @@ fn steps(setup: &Setup, start: Start, runs: [&Run; 3]) -> Vec<Step> {
         ));
     }
     if runs[1].end.is_some()
-        && let (Some(end), Some(formula)) = (steps.last_mut(), closed_formula(setup, start))
+        && let (Some(end), Some(formula)) = (steps.last_mut(), vanished(setup, start))
     {
         *end = Step::one(end.event, formula);
     }
@@ -146,7 +146,7 @@ fn put_off_by_tail_loss_probe(setup: &Setup, start: Start) -> Duration {
 
 /// Alike steps go on until the end that the closed formula knows.
 fn add_what_was_cut_off(setup: &Setup, start: Start, steps: &mut Vec<Step>) {
-    let (Some(end), [.., before, last]) = (closed_formula(setup, start), steps.as_slice()) else {
+    let (Some(end), [.., before, last]) = (vanished(setup, start), steps.as_slice()) else {
         return;
     };
     let (before, last) = (*before, *last);
