@@ -12,7 +12,8 @@ use crate::connection::NetnsId;
 
 /// The sysctls of a network namespace that decide when a dead peer is noticed.
 ///
-/// The kernel accepts more here than socket options do: `-1..=8589934` seconds and `0..=255` probes.
+/// The kernel accepts more here than socket options do: times below zero and up to what fits into 31 bits
+/// of jiffies, and `0..=255` probes ([`Sysctl::range()`](crate::persisted::Sysctl::range)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetnsDefaults {
     /// `net.ipv4.tcp_keepalive_time`, seconds.

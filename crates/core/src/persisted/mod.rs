@@ -17,15 +17,19 @@ use alloc::vec::Vec;
 pub use own::{Obstacle, Placement, is_own, placement, print};
 pub use parse::{Directive, Flaw, Line, MAX_LINE, Parsed, parse};
 pub use pattern::Pattern;
-pub use resolve::{Assignment, Passed, Persisted, Problem, Reading, Resolved, Trouble, Why};
+pub use problem::{Problem, Trouble};
+pub use resolve::{Assignment, Passed, Persisted, Reading, Resolved, Why};
 pub use value::{Refused, read_as_kernel};
 
 use crate::wheel::Hz;
 
+mod decide;
 mod own;
 mod parse;
 mod pattern;
+mod problem;
 mod resolve;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod value;

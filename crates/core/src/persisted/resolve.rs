@@ -1,12 +1,11 @@
 //! Which line each program ends with.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{
-    Content, Directive, File, Flaw, Folder, Line, Pattern, Position, Program, Refused, SYSCTL_CONF,
-    Sysctl, Tree, parse, read_as_kernel,
-};
+use super::decide::{assignment, procps, systemd};
+use super::sources::{Source, folder_problems, order};
+use super::{Position, Problem, Program, Refused, Sysctl, Tree, Trouble};
 use crate::wheel::Hz;
 
 /// What both programs make of the same files.
@@ -95,65 +94,6 @@ pub enum Why {
     NotRead,
 }
 
-/// Something that a program stumbles over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The file or folder.
-    pub path: String,
-    /// The line, if it is one.
-    pub line: Option<usize>,
-    /// What it is.
-    pub trouble: Trouble,
-}
-
-/// What a program stumbles over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Trouble {
-    /// A line is not taken.
-    Line(Flaw),
-    /// The kernel refuses the value of a line about keepalive that would otherwise count.
-    Value(Refused),
-    /// A link to nothing.
-    Dangling,
-    /// A folder with the name of a file.
-    Folder,
-    /// A FIFO, a socket or a device: the program may wait on it for ever.
-    Special,
-    /// The file is larger than anything that is read here: what it says is unknown.
-    TooLarge,
-    /// It could not be read here, and why: what it says is unknown.
-    Unreadable(String),
-    /// The name holds a character by which procps takes it for a pattern of paths.
-    NameIsPattern,
-}
-
-/// The file and the line, and what it is.
-impl core::fmt::Display for Problem {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.path)?;
-        if let Some(line) = self.line {
-            write!(f, ":{line}")?;
-        }
-        write!(f, ": {}", self.trouble)
-    }
-}
-
-impl core::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Line(flaw) => write!(f, "the line {flaw}"),
-            Self::Value(refused) => refused.fmt(f),
-            Self::Dangling => f.write_str("a link to a file that is not there"),
-            Self::Folder => f.write_str("a folder, not a file"),
-            Self::Special => f.write_str("no regular file"),
-            Self::TooLarge => f.write_str("too large to be read here"),
-            Self::Unreadable(why) => f.write_str(why),
-            Self::NameIsPattern => f.write_str("sysctl takes this name for a pattern of paths"),
-        }
-    }
-}
-
 impl Persisted {
     /// Reads a tree as both programs do. `hz` decides which times the kernel takes
     /// ([`Sysctl::range()`]).
@@ -224,6 +164,12 @@ impl Reading {
         }
     }
 
+    /// Whether all was read that the program reads. Otherwise the line that decides may be another one.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        !self.problems.iter().any(Problem::leaves_doubt)
+    }
+
     /// The value that it ends with; `None` when it leaves the default alone.
     #[must_use]
     pub fn value(&self, sysctl: Sysctl) -> Option<i64> {
@@ -245,133 +191,6 @@ impl Resolved {
     }
 }
 
-/// A file as one of the two programs comes upon it.
-#[derive(Clone)]
-struct Source<'a> {
-    path: String,
-    name: &'a [u8],
-    content: &'a Content,
-}
-
-impl<'a> Source<'a> {
-    fn file(file: &'a File) -> Self {
-        Self {
-            path: file.path(),
-            name: &file.name,
-            content: &file.content,
-        }
-    }
-
-    fn problem(&self, line: Option<usize>, trouble: Trouble) -> Problem {
-        Problem {
-            path: self.path.clone(),
-            line,
-            trouble,
-        }
-    }
-
-    /// What is wrong with the file as a whole.
-    fn problems(&self, program: Program) -> Vec<Problem> {
-        let trouble = match self.content {
-            Content::Text(_) | Content::Masked => None,
-            Content::Dangling => Some(Trouble::Dangling),
-            Content::Folder => Some(Trouble::Folder),
-            Content::Special => Some(Trouble::Special),
-            Content::TooLarge => Some(Trouble::TooLarge),
-            Content::Unreadable(why) => Some(Trouble::Unreadable(why.clone())),
-        };
-        // procps hands the path to glob(3), with braces.
-        let pattern = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'{' | b'\\');
-        let named = program == Program::Procps && self.name.iter().any(pattern);
-        trouble
-            .into_iter()
-            .chain(named.then_some(Trouble::NameIsPattern))
-            .map(|trouble| self.problem(None, trouble))
-            .collect()
-    }
-
-    fn lines(&self, program: Program, problems: &mut Vec<Problem>) -> Vec<(Position, Line)> {
-        let Content::Text(text) = self.content else {
-            return Vec::new();
-        };
-        let parsed = parse(text, program);
-        for (number, flaw) in parsed.flaws {
-            problems.push(self.problem(Some(number), Trouble::Line(flaw)));
-        }
-        let place = |line: Line| {
-            let position = Position {
-                path: self.path.clone(),
-                line: line.number,
-            };
-            (position, line)
-        };
-        parsed.lines.into_iter().map(place).collect()
-    }
-}
-
-/// Which files a program reads, in its order, and which it does not.
-struct Order<'a> {
-    read: Vec<Source<'a>>,
-    unread: Vec<(Source<'a>, Why)>,
-}
-
-/// Names decide the order, whichever folder a file lies in; folders decide among equal names.
-fn order(tree: &Tree, program: Program) -> Order<'_> {
-    let mut files: Vec<&File> = tree.files.iter().collect();
-    files.sort_by(|a, b| (&a.name, a.folder).cmp(&(&b.name, b.folder)));
-    let mut order = Order {
-        read: Vec::new(),
-        unread: Vec::new(),
-    };
-    let mut strongest: Option<&File> = None;
-    for file in files {
-        let source = Source::file(file);
-        if program == Program::SystemdSysctl && file.name.starts_with(b".") {
-            order.unread.push((source, Why::Hidden));
-            continue;
-        }
-        match strongest.filter(|strongest| strongest.name == file.name) {
-            Some(strongest) => {
-                let by = strongest.path();
-                order.unread.push((source, Why::Masked { by }));
-            }
-            None => {
-                strongest = Some(file);
-                order.read.push(source);
-            }
-        }
-    }
-    if let Some(content) = &tree.sysctl_conf {
-        let source = Source {
-            path: SYSCTL_CONF.to_string(),
-            name: b"sysctl.conf",
-            content,
-        };
-        match program {
-            Program::Procps => {
-                // It is passed over unless it is a regular file.
-                if matches!(
-                    content,
-                    Content::Text(_) | Content::TooLarge | Content::Unreadable(_)
-                ) {
-                    order.read.push(source);
-                }
-            }
-            Program::SystemdSysctl => order.unread.push((source, Why::NotRead)),
-        }
-    }
-    order
-}
-
-fn folder_problems(tree: &Tree) -> Vec<Problem> {
-    let problem = |(folder, why): &(Folder, String)| Problem {
-        path: folder.path().to_string(),
-        line: None,
-        trouble: Trouble::Unreadable(why.clone()),
-    };
-    tree.unreadable.iter().map(problem).collect()
-}
-
 /// Lines about a default in a file that the program does not read.
 fn unread(
     source: &Source<'_>,
@@ -391,131 +210,4 @@ fn unread(
             why: why.clone(),
         })
         .collect()
-}
-
-fn assignment(position: &Position, line: &Line, sysctl: Sysctl, hz: Option<Hz>) -> Assignment {
-    let text = match &line.directive {
-        Directive::Set(text) => text.clone(),
-        Directive::Exclude => Vec::new(),
-    };
-    Assignment {
-        position: position.clone(),
-        value: read_as_kernel(sysctl, &text, hz),
-        text,
-        pattern: line.is_pattern(),
-        ignore_errors: line.ignore_errors,
-    }
-}
-
-/// systemd-sysctl keeps one value for each key, as it is written; a later line takes the place of an
-/// earlier one and goes to the end, unless it says the same. Then it writes them all in that order,
-/// and a pattern passes over keys that have a line of their own.
-fn systemd(lines: &[(Position, Line)], sysctl: Sysctl, hz: Option<Hz>) -> Resolved {
-    let mut kept: Vec<usize> = Vec::new();
-    let mut passed: Vec<(usize, Why)> = Vec::new();
-    for (at, (_, line)) in lines.iter().enumerate() {
-        if !line.concerns(sysctl, Program::SystemdSysctl) {
-            continue;
-        }
-        let Some(slot) = kept.iter().position(|of| lines[*of].1.key == line.key) else {
-            kept.push(at);
-            continue;
-        };
-        let earlier = kept[slot];
-        let why = match line.directive {
-            Directive::Exclude => Why::Excluded,
-            Directive::Set(_) => Why::Overridden,
-        };
-        passed.push((earlier, why));
-        if lines[earlier].1.directive == line.directive {
-            kept[slot] = at;
-        } else {
-            kept.remove(slot);
-            kept.push(at);
-        }
-    }
-    let named = kept
-        .iter()
-        .any(|at| lines[*at].1.key == sysctl.path().as_bytes());
-    let mut writes = Vec::new();
-    for at in kept {
-        let (_, line) = &lines[at];
-        if line.directive == Directive::Exclude {
-            passed.push((at, Why::SetsNothing));
-        } else if line.is_pattern() && named {
-            passed.push((at, Why::Named));
-        } else {
-            writes.push(at);
-        }
-    }
-    judge(lines, writes, passed, sysctl, hz)
-}
-
-/// procps keeps every line and writes them in order; a pattern passes over keys that any line names
-/// or excludes. In procps 4.0.2 a pattern excludes nothing; later versions compare it by fnmatch(3).
-fn procps(lines: &[(Position, Line)], sysctl: Sysctl, hz: Option<Hz>) -> Resolved {
-    let path = sysctl.path().as_bytes();
-    let excludes =
-        |line: &Line| line.directive == Directive::Exclude && Pattern::new(&line.key).covers(path);
-    let named = lines.iter().any(|(_, line)| line.key == path);
-    let mut passed = Vec::new();
-    let mut writes = Vec::new();
-    let mut depends = false;
-    for (at, (_, line)) in lines.iter().enumerate() {
-        if line.directive == Directive::Exclude {
-            if excludes(line) {
-                passed.push((at, Why::SetsNothing));
-            }
-        } else if line.concerns(sysctl, Program::Procps) {
-            if !line.is_pattern() {
-                writes.push(at);
-            } else if named {
-                passed.push((at, Why::Named));
-            } else {
-                writes.push(at);
-                depends = true;
-            }
-        }
-    }
-    Resolved {
-        depends_on_version: depends && lines.iter().any(|(_, line)| excludes(line)),
-        ..judge(lines, writes, passed, sysctl, hz)
-    }
-}
-
-/// The last write that the kernel accepts decides.
-fn judge(
-    lines: &[(Position, Line)],
-    writes: Vec<usize>,
-    mut passed: Vec<(usize, Why)>,
-    sysctl: Sysctl,
-    hz: Option<Hz>,
-) -> Resolved {
-    let made = |at: usize| {
-        let (position, line) = &lines[at];
-        assignment(position, line, sysctl, hz)
-    };
-    let winner = writes
-        .iter()
-        .copied()
-        .rev()
-        .find(|at| made(*at).value.is_ok());
-    for at in writes {
-        match made(at).value {
-            Err(refused) => passed.push((at, Why::Refused(refused))),
-            Ok(_) if Some(at) != winner => passed.push((at, Why::Overridden)),
-            Ok(_) => {}
-        }
-    }
-    passed.sort_by_key(|(at, _)| *at);
-    let passed = passed.into_iter().map(|(at, why)| Passed {
-        assignment: made(at),
-        why,
-    });
-    Resolved {
-        sysctl,
-        winner: winner.map(made),
-        passed: passed.collect(),
-        depends_on_version: false,
-    }
 }

@@ -206,6 +206,7 @@ fn what_became_of_each_line_is_told() {
         passed[2],
         (at("/etc/sysctl.d/60-b.conf:1"), Why::Overridden)
     );
+    assert!(!persisted.procps.is_complete(), "a folder was not read");
     assert!(!persisted.agree(Sysctl::Idle));
     assert!(persisted.agree(Sysctl::Probes));
     let problems: Vec<String> = persisted
