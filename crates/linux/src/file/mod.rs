@@ -104,6 +104,10 @@ fn replace_watched(
     let mut old = place.stat()?;
     if whose == Whose::TheUsers {
         if old.as_ref().is_some_and(|old| is(old, FileType::Symlink)) {
+            // Links of /proc/PID/fd lead to pipes that have no path: /dev/stdout is one.
+            if place.stat_of_target().as_ref().is_some_and(is_open_ended) {
+                return write_into(&place, contents);
+            }
             place = Place::open(&target(path)?)?;
             old = place.stat()?;
         }
@@ -249,6 +253,11 @@ impl Place {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.failed(Operation::Read, errno)),
         }
+    }
+
+    /// What a link leads to, if that is there.
+    fn stat_of_target(&self) -> Option<Stat> {
+        rustix::fs::statat(&self.folder, &self.name, AtFlags::empty()).ok()
     }
 
     fn must_be_a_file(&self, found: &Stat) -> Result<()> {

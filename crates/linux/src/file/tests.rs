@@ -1,6 +1,8 @@
 //! Replacing files, and what is left when a run is killed at any step.
 
 use std::fs;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -88,6 +90,17 @@ fn a_users_file_keeps_its_mode_and_a_link_stays_a_link() {
     symlink("loop", folder.path("loop")).unwrap();
     let error = replace(&folder.path("loop"), b"x", Whose::TheUsers).unwrap_err();
     assert_eq!(error.errno(), Some(Errno::LOOP));
+}
+
+#[test]
+fn a_link_to_a_pipe_without_a_path_is_written_into() {
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    replace(Path::new(&path), b"one", Whose::TheUsers).unwrap();
+    drop(writer);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one");
 }
 
 #[test]
