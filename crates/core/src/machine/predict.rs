@@ -117,3 +117,69 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulation::tests::setup;
+    use super::*;
+    use crate::machine::{Answer, Sent};
+
+    const ANSWERED: Answer = Answer::Acked {
+        after: Duration::from_millis(1),
+    };
+
+    fn foretold(at: impl Fn(Duration) -> Answer + Copy) -> Outcome {
+        let until = Duration::from_secs(60);
+        let world = move || move |now: Duration, _: Sent| at(now);
+        predict(&setup(2, 1, 3, 0), Start::Idle, world, until)
+    }
+
+    /// The faults of a lab on 6.18, and the seconds to the failing read(2).
+    #[test]
+    fn faults_that_were_measured_lie_in_the_window() {
+        let lost = foretold(|_| Answer::Lost);
+        // The peer's host is back at 3.5 s and knows nothing of the connection.
+        let power_cycle = foretold(|now| match now.as_millis() {
+            0..3_500 => Answer::Lost,
+            _ => Answer::Reset {
+                after: Duration::from_millis(1),
+            },
+        });
+        for (outcome, measured, wanted) in [
+            (lost, 5.08, Errno::TimedOut),
+            (power_cycle, 4.08, Errno::ConnectionReset),
+        ] {
+            let Outcome::Ends { at, errno, .. } = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(errno, Some(wanted));
+            let measured = Duration::from_secs_f64(measured);
+            let slack = Duration::from_millis(60);
+            assert!(
+                at.earliest <= measured && measured <= at.latest + slack,
+                "{at:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_outage_that_is_healed_in_time_is_survived() {
+        let healed = foretold(|now| match now.as_millis() {
+            0..3_700 => Answer::Lost,
+            _ => ANSWERED,
+        });
+        assert_eq!(healed, Outcome::Alive);
+    }
+
+    #[test]
+    fn what_the_wheel_decides_is_not_foretold() {
+        // The first probe leaves at 2 s, or up to 32 ms later.
+        let close = foretold(|now| match now.as_millis() {
+            2_000..2_020 => Answer::Reset {
+                after: Duration::ZERO,
+            },
+            _ => ANSWERED,
+        });
+        assert_eq!(close, Outcome::Depends);
+    }
+}
