@@ -12,6 +12,7 @@ mod kinds;
 mod kit;
 mod namespaces;
 mod owners;
+mod rearm;
 mod redis;
 mod refusals;
 mod rights;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         owners::root_a_shared_socket_has_all_its_processes,
         owners::root_a_pre_forked_listener_belongs_to_its_workers,
         owners::root_bad_names_are_escaped_in_tables_and_right_in_json,
+        rearm::root_a_lowered_default_reaches_armed_timers,
         redis::root_redis_and_every_source_agree,
         rights::root_a_user_without_rights_sees_the_own_connections,
         rights::root_a_user_without_rights_gets_an_audit,
