@@ -49,7 +49,7 @@ fn root_a_file_system_mounted_read_only_is_told() {
     let test = "file::root_a_file_system_mounted_read_only_is_told";
     isolated(test, || {
         sh(
-            "mkdir /run/ro && mount -t tmpfs tmpfs /run/ro && echo old > /run/ro/a && mount -o remount,ro /run/ro",
+            "mkdir /run/ro && mount -t tmpfs tmpfs /run/ro && echo old > /run/ro/a && mount -o remount,bind,ro /run/ro",
         );
         let path = Path::new("/run/ro/a");
         for error in [
