@@ -27,7 +27,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
     let probes = settings.probes.get();
     let mut notes = vec![
         format!(
-            "before 26.4 Node has no words for interval and probes: libuv sets {INTERVAL_S} s and \
+            "before 26.4 (24.19 in the series 24) Node has no words for interval and probes: libuv sets {INTERVAL_S} s and \
              {PROBES}, so an idle dead peer is noticed after {} s, and {PROBES} s without an answer \
              end a connection that lives",
             idle + PROBES * INTERVAL_S
@@ -51,7 +51,7 @@ pub(super) fn recipe(settings: &Settings) -> Recipe {
                 }),
             },
             Snippet {
-                place: "Node 26.4 and newer".to_owned(),
+                place: "Node 26.4 and newer, 24.19 and newer of the series 24".to_owned(),
                 language: "javascript",
                 text: format!(
                     "socket.setKeepAlive(true, {}, {}, {probes});\n",
