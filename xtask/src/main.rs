@@ -30,7 +30,7 @@ usage: cargo xtask COMMAND
 
   demo                what sockpulse is for, on real input: hosts that vanish behind a router
   test                format, lints, architecture, generated files and every test
-  setup               names and installs the Debian packages that are missing
+  setup               names and installs what the build and the tests need and is missing
   generate [--check]  writes (or checks) the reference pages, man pages and completions
   bench list          measures reading against ss; needs root and memory
 ";
@@ -66,7 +66,7 @@ fn command(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         [demo::SCENARIO] => demo::scenario_in_user_namespace(interrupt),
         [demo::CLIENT, rest @ ..] => demo::client(rest, interrupt),
         ["test"] => test::run(interrupt),
-        ["setup"] => setup::run(interrupt).map(|()| ExitCode::SUCCESS),
+        ["setup"] => setup::all(interrupt).map(|()| ExitCode::SUCCESS),
         ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
             linked::run(words, interrupt)
         }

@@ -1,7 +1,11 @@
-//! `cargo xtask setup`: the Debian packages that the build, the demo and the tests need.
+//! `cargo xtask setup`: the Debian packages that the build, the demo and the tests need, and what
+//! the tests take from Python's registry.
 //!
 //! Says which are missing, installs them with apt-get (through sudo when not root), and starts no
 //! daemon: see [`NoDaemons`].
+
+mod packages;
+mod python;
 
 use std::io::Write;
 use std::path::Path;
@@ -10,6 +14,7 @@ use std::process::{Command, Stdio};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::process;
+use packages::{BASE, DAEMONS, SOFTWARE};
 
 /// A Debian package, and how to tell on another system that what it brings is there.
 struct Package {
@@ -32,82 +37,45 @@ const fn program(name: &'static str, program: &'static str, serves: &'static str
     }
 }
 
-const PACKAGES: [Package; 15] = [
-    program("clang", "clang", "compiles the BPF programs"),
-    program("gcc", "cc", "links Rust, compiles libbpf"),
-    program("make", "make", "builds libbpf"),
-    program("pkg-config", "pkg-config", "finds libelf and zlib"),
-    Package {
-        name: "libc6-dev",
-        proof: Proof::Header("/usr/include/stdio.h"),
-        serves: "headers of C and of the kernel",
-    },
-    Package {
-        name: "libelf-dev",
-        proof: Proof::Library("libelf"),
-        serves: "libbpf reads BPF objects with it",
-    },
-    Package {
-        name: "zlib1g-dev",
-        proof: Proof::Library("zlib"),
-        serves: "libelf needs it",
-    },
-    program(
-        "redis-server",
-        "redis-server",
-        "demo and tests: a real server",
-    ),
-    program("redis-tools", "redis-cli", "demo and tests: a real client"),
-    program(
-        "iproute2",
-        "ip",
-        "demo and tests: network namespaces; ss to compare with",
-    ),
-    program("nftables", "nft", "demo and tests: routers that drop"),
-    program("conntrack", "conntrack", "tests: middleboxes that forget"),
-    program(
-        "util-linux",
-        "unshare",
-        "demo and tests: namespaces without a name",
-    ),
-    program(
-        "procps",
-        "ps",
-        "tests: processes to compare with, and sysctl",
-    ),
-    program(
-        "systemd",
-        "systemctl",
-        "tests: systemd-sysctl to compare with",
-    ),
-];
-
-/// Installs what is missing.
+/// Installs what the build and the demo need and is missing.
 ///
 /// # Errors
 /// [`Error::InstallNeedsRoot`] without root and sudo; [`Error::MissingPackages`] on a system
 /// without apt-get; [`Error::Exit`] with the first step that failed.
 pub(crate) fn run(interrupt: &Interrupt) -> Result<()> {
+    ensure(&BASE.iter().collect::<Vec<_>>(), interrupt)
+}
+
+/// As [`run`], with the software that only the tests need.
+///
+/// # Errors
+/// Those of [`run`].
+pub(crate) fn all(interrupt: &Interrupt) -> Result<()> {
+    ensure(&BASE.iter().chain(&SOFTWARE).collect::<Vec<_>>(), interrupt)?;
+    python::install(interrupt)
+}
+
+fn ensure(packages: &[&'static Package], interrupt: &Interrupt) -> Result<()> {
     let debian = process::is_in_path("dpkg-query") && process::is_in_path("apt-get");
     let missing = if debian {
-        not_installed()?
+        not_installed(packages)?
     } else {
-        PACKAGES
-            .iter()
+        let packages = packages.iter().copied();
+        packages
             .filter(|package| !package.proof.holds())
-            .collect()
+            .collect::<Vec<_>>()
     };
     if missing.is_empty() {
-        println!("packages: all {} are installed", PACKAGES.len());
+        println!("packages: all {} are installed", packages.len());
         return Ok(());
     }
     println!(
         "packages: {} of {} are missing",
         missing.len(),
-        PACKAGES.len()
+        packages.len()
     );
     for package in &missing {
-        println!("  {:14} {}", package.name, package.serves);
+        println!("  {:20} {}", package.name, package.serves);
     }
     let names: Vec<&'static str> = missing.iter().map(|package| package.name).collect();
     if !debian {
@@ -115,7 +83,7 @@ pub(crate) fn run(interrupt: &Interrupt) -> Result<()> {
         return Err(Error::MissingPackages(names));
     }
     install(&names, interrupt)?;
-    match not_installed()?.as_slice() {
+    match not_installed(packages)?.as_slice() {
         [] => Ok(()),
         still => Err(Error::MissingPackages(
             still.iter().map(|package| package.name).collect(),
@@ -123,10 +91,10 @@ pub(crate) fn run(interrupt: &Interrupt) -> Result<()> {
     }
 }
 
-fn not_installed() -> Result<Vec<&'static Package>> {
+fn not_installed(packages: &[&'static Package]) -> Result<Vec<&'static Package>> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${db:Status-Status} ${Package}\\n"]);
-    query.args(PACKAGES.iter().map(|package| package.name));
+    query.args(packages.iter().map(|package| package.name));
     // It fails as soon as one name is unknown to dpkg, and answers for the others all the same.
     let answer = query
         .stderr(Stdio::null())
@@ -135,16 +103,18 @@ fn not_installed() -> Result<Vec<&'static Package>> {
             program: "dpkg-query".to_owned(),
             source,
         })?;
-    Ok(without_installed(&String::from_utf8_lossy(&answer.stdout)))
+    let answer = String::from_utf8_lossy(&answer.stdout);
+    Ok(without_installed(packages, &answer))
 }
 
-fn without_installed(answer: &str) -> Vec<&'static Package> {
+fn without_installed(packages: &[&'static Package], answer: &str) -> Vec<&'static Package> {
     let is_installed = |package: &&Package| {
         let wanted = format!("installed {}", package.name);
         answer.lines().any(|line| line == wanted)
     };
-    PACKAGES
+    packages
         .iter()
+        .copied()
         .filter(|package| !is_installed(package))
         .collect()
 }
@@ -156,16 +126,32 @@ fn install(names: &[&str], interrupt: &Interrupt) -> Result<()> {
         });
     }
     let _no_daemons = NoDaemons::hold(POLICY)?;
-    if names.contains(&"redis-server") {
-        println!(
-            "         to keep redis-server off after a reboot: systemctl disable redis-server"
-        );
-    }
     step(as_root(&["apt-get", "update"]), interrupt)?;
     let mut command = as_root(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     command.args(["install", "--yes", "--no-install-recommends"]);
     command.args(names);
-    step(command, interrupt)
+    step(command, interrupt)?;
+    keep_off(names);
+    Ok(())
+}
+
+/// Keeps the daemons that were just installed from starting with the machine: nobody asked for an
+/// SSH server.
+fn keep_off(names: &[&str]) {
+    let units = DAEMONS.iter().filter(|(name, _)| names.contains(name));
+    let units: Vec<&str> = units.map(|(_, unit)| *unit).collect();
+    if units.is_empty() || !process::is_in_path("systemctl") {
+        return;
+    }
+    let units = units.join(" ");
+    let mut disable = as_root(&["systemctl", "--quiet", "disable"]);
+    match process::output(disable.args(units.split(' '))) {
+        Ok(_) => println!("daemons: off after a reboot too, until: systemctl enable {units}"),
+        Err(error) => {
+            eprintln!("warning: failed to {error}");
+            eprintln!("hint: to keep them off after a reboot: systemctl disable {units}");
+        }
+    }
 }
 
 fn step(mut command: Command, interrupt: &Interrupt) -> Result<()> {
@@ -252,9 +238,12 @@ impl Proof {
 mod tests {
     use super::*;
 
+    fn base() -> Vec<&'static Package> {
+        BASE.iter().collect()
+    }
+
     fn answer_without(absent: &str) -> String {
-        PACKAGES
-            .iter()
+        BASE.iter()
             .filter(|package| package.name != absent)
             .map(|package| format!("installed {}\n", package.name))
             .collect()
@@ -262,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_package_that_dpkg_does_not_know_is_missing() {
-        let missing = without_installed(&answer_without("clang"));
+        let missing = without_installed(&base(), &answer_without("clang"));
         let names: Vec<_> = missing.iter().map(|package| package.name).collect();
         assert_eq!(names, ["clang"]);
     }
@@ -270,14 +259,14 @@ mod tests {
     #[test]
     fn a_package_that_was_removed_but_left_its_configuration_is_missing() {
         let answer = answer_without("redis-server") + "config-files redis-server\n";
-        let missing = without_installed(&answer);
+        let missing = without_installed(&base(), &answer);
         assert_eq!(missing.len(), 1);
         assert_eq!(missing[0].name, "redis-server");
     }
 
     #[test]
     fn nothing_is_missing_when_all_are_installed() {
-        assert!(without_installed(&answer_without("")).is_empty());
+        assert!(without_installed(&base(), &answer_without("")).is_empty());
     }
 
     #[test]

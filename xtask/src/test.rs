@@ -38,7 +38,7 @@ struct Outcome {
 /// # Errors
 /// [`Error::Steps`] with the names of those that failed; a failed setup; [`Error::Interrupted`].
 pub(crate) fn run(interrupt: &Interrupt) -> Result<ExitCode> {
-    setup::run(interrupt)?;
+    setup::all(interrupt)?;
     let mut outcomes = Vec::new();
     for (step, run) in STEPS {
         println!("\n== {step}");
