@@ -38,6 +38,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One 
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "completions" -d 'Completions for a shell, on stdout'
@@ -213,6 +214,22 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l force -d 'O
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l dry-run -d 'Show what would be changed, and why, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l loss -d 'How much the router loses, each way (random-loss, lossy-hour), like 30%' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l nat-timeout -d 'After how long a silence the middlebox forgets (nat-… and firewall-…), whole seconds' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l slow -d 'With `all`: the slow cases too, which take about 20 minutes'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -l accept-kernel-risk -d 'Take a kernel\'s known fault in a reader as mended, as some distributions do' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
@@ -292,15 +309,16 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

@@ -95,6 +95,9 @@ pub(crate) enum Command {
     Defaults(DefaultsArgs),
     /// Put back what sockpulse changed, by its journal.
     Undo(UndoArgs),
+    /// Break a connection in a network of its own, and hold the kernel against the prediction.
+    #[command(long_about = crate::lab::ABOUT)]
+    Lab(crate::lab::LabArgs),
     /// What this kernel and these privileges allow, what is lost without, what to grant.
     Doctor(DoctorArgs),
     /// When exactly a dead peer is noticed, and what a finding means.
@@ -230,7 +233,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "undo", "doctor", "explain", "completions", "man"
+            "audit", "list", "defaults", "undo", "lab", "doctor", "explain", "completions", "man"
         ]
     )]
     pub(crate) command: Option<String>,

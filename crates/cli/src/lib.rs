@@ -17,6 +17,7 @@ mod fit;
 pub mod generate;
 mod journal;
 mod json;
+mod lab;
 mod list;
 mod listing;
 pub mod machine;

@@ -51,6 +51,7 @@ fn help() {
         ("help_audit", "audit --help"),
         ("help_list", "list --help"),
         ("help_list_short", "list -h"),
+        ("help_lab", "lab --help"),
         ("help_doctor", "doctor --help"),
         ("help_defaults", "defaults --help"),
         ("help_defaults_get", "defaults get --help"),
@@ -109,6 +110,20 @@ fn values_that_are_impossible_are_refused_with_the_reason() {
         "audit list",
         "explain SP001 -o json",
         "-o csv man",
+    ]));
+}
+
+#[test]
+fn the_lab_lists_its_scenarios_and_refuses_what_means_nothing() {
+    insta::assert_snapshot!(answers(&[
+        "lab",
+        "lab vanihs",
+        "lab vanish --slow",
+        "lab vanish --loss 3%",
+        "lab vanish --idle 10h",
+        "lab all --idle 5s",
+        "lab lossy-hour --idle 5s",
+        "lab -o csv",
     ]));
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 pub enum Packet {
     /// A TCP segment.
     Tcp(Segment),
-    /// An ICMP or ICMPv6 message.
+    /// An error by ICMP or ICMPv6.
     Icmp(Icmp),
 }
 
@@ -95,11 +95,12 @@ impl Packet {
     /// `length` is what the IP header says of the payload.
     fn parse_payload(protocol: u8, payload: &[u8], length: usize) -> Option<Self> {
         let icmp = |version| {
-            Some(Self::Icmp(Icmp {
+            let message = Icmp {
                 version,
                 kind: *payload.first()?,
                 code: *payload.get(1)?,
-            }))
+            };
+            message.is_error().then_some(Self::Icmp(message))
         };
         match protocol {
             TCP => Segment::parse(payload, length).map(Self::Tcp),
@@ -125,6 +126,16 @@ impl Segment {
             window: word(bytes, 14)?,
             length: u16::try_from(length.checked_sub(header)?).ok()?,
         })
+    }
+}
+
+impl Icmp {
+    /// Whether it is about another packet: all else is the neighbours' own talk (RFC 792, RFC 4443).
+    const fn is_error(self) -> bool {
+        match self.version {
+            IcmpVersion::V4 => matches!(self.kind, 3 | 4 | 5 | 11 | 12),
+            IcmpVersion::V6 => self.kind < 128,
+        }
     }
 }
 
@@ -286,7 +297,9 @@ mod tests {
         v6[6] = ICMP6;
         v6[40] = 135;
         v6[41] = 0;
-        let neighbour = Packet::parse(&v6).unwrap();
-        assert_eq!(neighbour.to_string(), "ICMP type 135 code 0");
+        assert_eq!(Packet::parse(&v6), None, "a neighbour's question");
+        v6[40] = 3;
+        let exceeded = Packet::parse(&v6).unwrap();
+        assert_eq!(exceeded.to_string(), "ICMP type 3 code 0");
     }
 }

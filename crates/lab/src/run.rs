@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use sockpulse_core::machine::Setup;
 use sockpulse_linux::{Proc, hz, sysctl};
 
-use crate::capture::{self, Capture, Seen};
+use crate::capture::{self, Capture, Seen, Way};
 use crate::connection::{self, PORT, Pair, Reader};
 use crate::error::{Error, Result};
 use crate::fault::{Fault, Unread, drop_from};
 use crate::host::Host;
+use crate::packet::{Flags, Packet};
 use crate::prediction::{Predicted, Prediction};
 use crate::scenario::{Begin, Case, Expected, Scenario};
 use crate::settings::Settings;
@@ -21,8 +22,10 @@ use crate::watch::{self, Ending};
 /// A scenario with settings, about to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trial {
-    /// What breaks.
+    /// What is done.
     pub scenario: &'static Scenario,
+    /// What breaks: the scenario's fault, or the same with other numbers.
+    pub fault: Fault,
     /// What the connection has set.
     pub settings: Settings,
     /// What should become of it, where that is known beside the model.
@@ -37,6 +40,7 @@ impl Trial {
     pub const fn of(scenario: &'static Scenario, case: &Case) -> Self {
         Self {
             scenario,
+            fault: scenario.fault,
             settings: case.settings,
             expected: Some(case.expected),
             watch: case.watch(),
@@ -52,10 +56,30 @@ impl Trial {
         }
         Self {
             scenario,
+            fault: scenario.fault,
             settings,
             expected: None,
             watch: scenario.cases[0].watch(),
         }
+    }
+
+    /// The same with another fault, of which again only the model knows the end.
+    #[must_use]
+    pub fn broken_by(self, fault: Fault) -> Self {
+        if fault == self.fault {
+            return self;
+        }
+        Self {
+            fault,
+            expected: None,
+            ..self
+        }
+    }
+
+    /// What it is called in the evidence: `vanish 2/1/3`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.scenario.title(&self.settings)
     }
 }
 
@@ -78,8 +102,7 @@ pub struct Report {
     pub verdict: Verdict,
 }
 
-/// A packet and its time from the moment that the prediction counts from; packets before it have
-/// none.
+/// A packet and its time from the moment that the prediction counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timed {
     /// How long after.
@@ -97,7 +120,7 @@ pub enum Verdict {
     Differs(String),
 }
 
-/// `TCP_INFO` counts whole milliseconds, and rounds down.
+/// What clocks and rounding may differ by.
 pub const EARLY: Duration = Duration::from_millis(5);
 /// What scheduling may take until a waiting program runs.
 pub const LATE: Duration = Duration::from_millis(60);
@@ -122,12 +145,22 @@ enum Side {
     Server,
 }
 
+/// From what on is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// A system call of the program, of which the moment is known.
+    FromTheCall,
+    /// The last segment that was heard before.
+    FromTheLastSegment,
+}
+
 /// A connection that is about to be watched.
 #[derive(Debug)]
 struct Scene {
     watched: Watched,
     /// From when on is counted.
     base: Instant,
+    counts: Counts,
     rto: Option<Duration>,
     /// Held until the end, that nothing is closed before it.
     _far: Option<TcpStream>,
@@ -147,27 +180,31 @@ pub fn run(trial: &Trial, begun: impl FnOnce(&Prediction)) -> Result<Report> {
         topology.client.sysctl(name, *value)?;
         topology.server.sysctl(name, *value)?;
     }
-    scenario.fault.prepare(&topology)?;
+    trial.fault.prepare(&topology)?;
     let capture = Capture::start(&topology.client, "eth0")?;
     let clocks = (Instant::now(), capture::now());
-    let mut scene = set(scenario, trial.settings, &topology)?;
+    let mut scene = set(trial, &topology)?;
     let setup = setup(&topology, trial.settings, scene.rto)?;
-    let prediction = Prediction::of(&setup, scenario.begin, scenario.fault);
+    let mut prediction = Prediction::of(&setup, scenario.begin, trial.fault);
     begun(&prediction);
     let deadline = scene.base
         + match prediction.outcome {
             Predicted::Ends { at, .. } => at.latest + PATIENCE,
             _ => trial.watch,
         };
-    let (at, ending) = wait(scenario.fault, &mut topology, &scene, deadline)?;
-    let after = at.saturating_duration_since(scene.base);
+    let (at, ending) = wait(trial.fault, &mut topology, &scene, deadline)?;
     if let Some(child) = &mut scene.child {
         // It may be stopped, or dead already; either way it is to go.
         let _ = child.kill();
         let _ = child.wait();
     }
-    let wall = clocks.1 + scene.base.saturating_duration_since(clocks.0);
     let (packets, _) = capture.finish();
+    let wall = clocks.1 + scene.base.saturating_duration_since(clocks.0);
+    let wall = scene.counts.exactly(wall, &packets);
+    let after = (clocks.1 + at.saturating_duration_since(clocks.0)).saturating_sub(wall);
+    let packets = scene.counts.timed(&packets, wall);
+    let sent = |timed: &&Timed| timed.seen.way == Way::Out && !timed.is_reset();
+    prediction.fit(packets.iter().filter(sent).count());
     let verdict = judge(&prediction.outcome, trial.expected, ending, after);
     Ok(Report {
         trial: *trial,
@@ -175,20 +212,21 @@ pub fn run(trial: &Trial, begun: impl FnOnce(&Prediction)) -> Result<Report> {
         ending,
         after,
         rto: setup.rto,
-        packets: timed(&packets, wall),
+        packets,
         verdict,
     })
 }
 
 /// Makes the connection and breaks what is to be broken.
-fn set(scenario: &Scenario, settings: Settings, topology: &Topology) -> Result<Scene> {
+fn set(trial: &Trial, topology: &Topology) -> Result<Scene> {
+    let (scenario, settings, fault) = (trial.scenario, trial.settings, trial.fault);
     let family = scenario.family;
     let open = |reader| Pair::open(topology, family, reader, settings);
     match scenario.begin {
-        Begin::Idle => idle(scenario.fault, topology, open(Reader::Waiting)?),
+        Begin::Idle => idle(fault, topology, open(Reader::Waiting)?),
         Begin::InFlight => {
             let pair = open(Reader::Waiting)?;
-            scenario.fault.strike(topology)?;
+            fault.strike(topology)?;
             let rto = connection::info(&pair.near)?.rto;
             let base = Instant::now();
             write(&pair.near, 100)?;
@@ -197,11 +235,11 @@ fn set(scenario: &Scenario, settings: Settings, topology: &Topology) -> Result<S
         Begin::ZeroWindow | Begin::SlowReader => {
             let pair = open(Reader::Deaf)?;
             let base = pair.fill()?;
-            scenario.fault.strike(topology)?;
+            fault.strike(topology)?;
             if scenario.begin == Begin::SlowReader {
                 read_slowly(&pair)?;
             }
-            Ok(Scene::of(pair, base))
+            Ok(Scene::of(pair, base).since_the_last_segment())
         }
         Begin::ZeroWindowThenGone => {
             let pair = open(Reader::Deaf)?;
@@ -210,10 +248,10 @@ fn set(scenario: &Scenario, settings: Settings, topology: &Topology) -> Result<S
                 .router
                 .nft("insert rule inet lab gate iifname c0 ip length < 80 drop")?;
             let base = pair.fill()?;
-            Ok(Scene::of(pair, base))
+            Ok(Scene::of(pair, base).since_the_last_segment())
         }
         Begin::Connecting => {
-            scenario.fault.strike(topology)?;
+            fault.strike(topology)?;
             let socket = connection::socket(&topology.client, family, settings)?;
             let base = Instant::now();
             connection::begin_to_connect(&socket, Topology::address(family))?;
@@ -225,11 +263,11 @@ fn set(scenario: &Scenario, settings: Settings, topology: &Topology) -> Result<S
             topology.router.nft(ALL_BUT_SYN)?;
             let near = connection::connected(&topology.client, family, settings)?;
             let base = connection::last_heard(&near)?;
-            Ok(Scene::new(Watched::Socket(near), base))
+            Ok(Scene::new(Watched::Socket(near), base).since_the_last_segment())
         }
         Begin::Closing => {
             let pair = open(Reader::Waiting)?;
-            scenario.fault.strike(topology)?;
+            fault.strike(topology)?;
             let rto = connection::info(&pair.near)?.rto;
             let local = pair
                 .near
@@ -307,6 +345,9 @@ fn idle(fault: Fault, topology: &Topology, mut pair: Pair) -> Result<Scene> {
         }
     }
     let mut scene = Scene::of(pair, base);
+    if !matches!(fault, Fault::Killed(_)) {
+        scene = scene.since_the_last_segment();
+    }
     scene.child = child;
     Ok(scene)
 }
@@ -402,6 +443,7 @@ impl Scene {
         Self {
             watched,
             base,
+            counts: Counts::FromTheCall,
             rto: None,
             _far: None,
             held: None,
@@ -418,6 +460,13 @@ impl Scene {
         }
     }
 
+    fn since_the_last_segment(self) -> Self {
+        Self {
+            counts: Counts::FromTheLastSegment,
+            ..self
+        }
+    }
+
     fn with(self, rto: Duration) -> Self {
         Self {
             rto: Some(rto),
@@ -426,17 +475,58 @@ impl Scene {
     }
 }
 
-/// Packets from a little before the moment on; those before it are at zero.
-fn timed(packets: &[Seen], base: Duration) -> Vec<Timed> {
-    let from = base.saturating_sub(EARLY);
-    packets
-        .iter()
-        .filter(|seen| seen.at >= from)
-        .map(|seen| Timed {
-            after: seen.at.saturating_sub(base),
-            seen: *seen,
-        })
-        .collect()
+impl Counts {
+    /// The moment by the capture, which is exact, where `TCP_INFO` told it in jiffies.
+    fn exactly(self, moment: Duration, packets: &[Seen]) -> Duration {
+        if self == Self::FromTheCall {
+            return moment;
+        }
+        let heard = |seen: &&Seen| {
+            let segment = matches!(seen.packet, Packet::Tcp(_));
+            seen.way == Way::In && segment && seen.at <= moment + JIFFIES
+        };
+        let last = packets.iter().rev().find(heard);
+        // One that is not in the capture came before it began.
+        last.map(|seen| seen.at)
+            .filter(|at| moment.abs_diff(*at) <= JIFFIES)
+            .unwrap_or(moment)
+    }
+
+    /// The packets behind the moment.
+    fn timed(self, packets: &[Seen], base: Duration) -> Vec<Timed> {
+        let behind = |seen: &&Seen| match self {
+            // Two clocks were read one after the other.
+            Self::FromTheCall => seen.at + SKEW >= base,
+            // The own ACK of that segment tells nothing.
+            Self::FromTheLastSegment => seen.at >= base + DELAYED_ACK,
+        };
+        packets
+            .iter()
+            .filter(behind)
+            .map(|seen| Timed {
+                after: seen.at.saturating_sub(base),
+                seen: *seen,
+            })
+            .collect()
+    }
+}
+
+const SKEW: Duration = Duration::from_millis(1);
+/// `TCP_DELACK_MIN`, and room for the scheduler; every probe comes later.
+const DELAYED_ACK: Duration = Duration::from_millis(100);
+
+/// What `TCP_INFO` may be wrong by: a jiffy at 100 Hz and a rounded millisecond.
+const JIFFIES: Duration = Duration::from_millis(12);
+
+impl Timed {
+    /// Whether it is a RST, or an ICMP error.
+    #[must_use]
+    pub const fn is_reset(&self) -> bool {
+        match self.seen.packet {
+            Packet::Tcp(segment) => segment.flags.has(Flags::RST),
+            Packet::Icmp(_) => true,
+        }
+    }
 }
 
 fn judge(

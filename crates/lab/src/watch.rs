@@ -1,5 +1,6 @@
 //! Waiting for the end of a connection, and how it is seen.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::TcpStream;
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, recv};
+
+use sockpulse_core::machine::Errno;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -24,6 +27,31 @@ pub enum Ending {
     /// The kernel dropped it, and no program was there to be told.
     Dropped,
 }
+
+/// As people and JSON are told: the kernel's name of the error.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stayed => f.write_str("stays"),
+            Self::EndOfStream => f.write_str("end of stream"),
+            Self::Dropped => f.write_str("dropped"),
+            Self::Error(number) => match NAMED.iter().find(|errno| errno.number() == *number) {
+                Some(errno) => f.write_str(errno.name()),
+                None => write!(f, "errno {number}"),
+            },
+        }
+    }
+}
+
+const NAMED: [Errno; 7] = [
+    Errno::BrokenPipe,
+    Errno::Protocol,
+    Errno::NetworkUnreachable,
+    Errno::ConnectionReset,
+    Errno::TimedOut,
+    Errno::ConnectionRefused,
+    Errno::HostUnreachable,
+];
 
 /// Waits until the program's read(2) would return, or the deadline. A pending error is taken once.
 pub(crate) fn ending(socket: &TcpStream, deadline: Instant) -> Result<(Instant, Ending)> {
@@ -92,6 +120,12 @@ fn is_line(line: &str, port: u16, state: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endings_have_the_kernels_names() {
+        assert_eq!(Ending::Error(110).to_string(), "ETIMEDOUT");
+        assert_eq!(Ending::Error(5).to_string(), "errno 5");
+    }
 
     #[test]
     fn a_socket_is_found_by_port_and_state() {

@@ -21,8 +21,7 @@ fn root_deaths_are_as_predicted_in_every_quick_case() {
     let mut failed = Vec::new();
     let at_once = NonZeroUsize::new(AT_ONCE).unwrap();
     run_many(&trials, at_once, |number, report| {
-        let trial = &trials[number];
-        let title = trial.scenario.title(&trial.settings);
+        let title = trials[number].title();
         match report {
             Err(error) => failed.push(format!("{title}: failed to {error}")),
             Ok(report) => failed.extend(difference(&title, &report)),

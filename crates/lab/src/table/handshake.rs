@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(SYN_RETRIES, 2), (LINEAR, 1)],
         ..row(
             "connect-nowhere-briefly",
-            "the same with tcp_syn_retries = 2, tcp_syn_linear_timeouts = 1",
+            "tcp_syn_retries = 2, tcp_syn_linear_timeouts = 1",
             Fault::Vanish,
             &[
                 case(Settings::OFF, TIMED_OUT),
@@ -52,7 +52,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(SYN_RETRIES, 2), (LINEAR, 0)],
         ..row(
             "connect-nowhere-old",
-            "the same as before 6.5: tcp_syn_linear_timeouts = 0",
+            "tcp_syn_retries = 2, none linear (before 6.5)",
             Fault::Vanish,
             &[case(Settings::OFF, TIMED_OUT)],
         )
@@ -99,7 +99,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(SYNACK_RETRIES, 2)],
         ..row(
             "request-unanswered-briefly",
-            "the same with tcp_synack_retries = 2",
+            "nobody answers; tcp_synack_retries = 2",
             Fault::OneWay(Direction::ToClient),
             &[case(Settings::OFF, Expected::Dropped)],
         )
@@ -109,7 +109,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(SYNACK_RETRIES, 2)],
         ..row(
             "last-ack-lost-server",
-            "the last ACK is lost: the server's request; tcp_synack_retries = 2",
+            "the handshake's last ACK is lost: the server's end",
             Fault::OneWay(Direction::ToServer),
             &[case(Settings::OFF, Expected::Dropped)],
         )
@@ -119,7 +119,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(ORPHAN_RETRIES, 3)],
         ..row(
             "orphan",
-            "closed while the peer is gone: FIN-WAIT-1; tcp_orphan_retries = 3",
+            "closed when the peer is gone: FIN-WAIT-1",
             Fault::Vanish,
             &[
                 case(Settings::OFF, Expected::Dropped),
@@ -131,7 +131,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         begin: Begin::Closing,
         ..row(
             "orphan-default",
-            "the same with the kernel's tcp_orphan_retries",
+            "an orphan with the kernel's tcp_orphan_retries",
             Fault::Vanish,
             &[slowly(case(Settings::OFF, Expected::Dropped))],
         )

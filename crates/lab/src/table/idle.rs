@@ -11,7 +11,7 @@ use crate::settings::Settings;
 pub(super) const SCENARIOS: &[Scenario] = &[
     row(
         "healthy",
-        "nothing breaks, and keepalive leaves the connection alone",
+        "nothing breaks, and keepalive does no harm",
         Fault::Nothing,
         &[
             stays(Settings::own(1, 1, 1), 6),
@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         family: Family::Ipv6,
         ..row(
             "vanish-ipv6",
-            "the same over IPv6",
+            "the peer's host is gone without a word, over IPv6",
             Fault::Vanish,
             &[dies(2, 1, 3), with(dies(1, 1, 9), 3_000)],
         )
@@ -52,7 +52,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         ..row(
             "vanish-sysctl",
-            "the same with the values of the namespace, 2/1/2",
+            "the peer is gone; the namespace's values are 2/1/2",
             Fault::Vanish,
             &[
                 case(Settings::INHERITED, Expected::Error(Errno::TimedOut)),
@@ -67,26 +67,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
         ..row(
             "no-probes",
-            "tcp_keepalive_probes is 0: a healthy connection is given up",
+            "tcp_keepalive_probes = 0 kills a healthy one",
             Fault::Nothing,
             &[case(Settings::INHERITED, Expected::Error(Errno::TimedOut))],
         )
     },
     row(
         "lost-to-server",
-        "what goes to the peer is lost, what comes from it is not",
+        "what goes to the peer is lost",
         Fault::OneWay(Direction::ToServer),
         &[dies(2, 1, 3), with(dies(1, 2, 5), 4_000)],
     ),
     row(
         "lost-to-client",
-        "what comes from the peer is lost, what goes to it is not",
+        "what comes from the peer is lost",
         Fault::OneWay(Direction::ToClient),
         &[dies(2, 1, 3), dies(1, 2, 2)],
     ),
     row(
         "random-loss",
-        "the router drops one packet in ten: eight probes outlast it",
+        "one packet in ten is lost: eight probes suffice",
         Fault::Loss { permille: 100 },
         &[stays(Settings::own(1, 1, 8), 12)],
     ),
@@ -104,37 +104,37 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "router-port-down",
-        "the router has no way to the peer any more and says so by ICMP",
+        "the router has no way to the peer, and says so",
         Fault::LinkDown(Link::Router),
         &[dies(2, 1, 3)],
     ),
     row(
         "unreachable-network",
-        "ICMP network unreachable: does not end an idle connection sooner",
+        "ICMP network unreachable ends nothing sooner",
         Fault::Refused(Refusal::Network),
         &[dies(2, 1, 3)],
     ),
     row(
         "unreachable-host",
-        "ICMP host unreachable: the same",
+        "ICMP host unreachable ends nothing sooner",
         Fault::Refused(Refusal::Host),
         &[dies(2, 1, 3), with(dies(1, 1, 9), 4_000)],
     ),
     row(
         "unreachable-port",
-        "ICMP port unreachable: the same",
+        "ICMP port unreachable ends nothing sooner",
         Fault::Refused(Refusal::Port),
         &[dies(2, 1, 3)],
     ),
     row(
         "prohibited",
-        "ICMP administratively prohibited: the same",
+        "ICMP prohibited ends nothing sooner",
         Fault::Refused(Refusal::Prohibited),
         &[dies(2, 1, 3)],
     ),
     row(
         "reset",
-        "something on the way answers the first probe with RST",
+        "the first probe is answered with RST",
         Fault::Refused(Refusal::Reset),
         &[
             error(2, 1, 3, Errno::ConnectionReset),
@@ -144,7 +144,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "peer-killed",
-        "the peer's program is killed: its kernel says so at once",
+        "the peer's program is killed: FIN at once",
         Fault::Killed(Unread::Nothing),
         &[
             case(Settings::OFF, Expected::EndOfStream),
@@ -153,13 +153,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "peer-killed-unread",
-        "the same with data that it had not read: RST instead of FIN",
+        "the peer's program is killed with unread data: RST",
         Fault::Killed(Unread::Data),
         &[case(Settings::OFF, Expected::Error(Errno::ConnectionReset))],
     ),
     row(
         "peer-stopped",
-        "the peer's program hangs: its kernel answers every probe",
+        "the peer's program hangs: its kernel answers",
         Fault::Stopped,
         &[
             stays(Settings::own(1, 1, 2), 6),
@@ -168,7 +168,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "power-cycle",
-        "the peer's host is back before the first probe, with empty tables",
+        "the peer's host is back before the first probe",
         Fault::Back { after_ms: 1_200 },
         &[
             error(2, 1, 3, Errno::ConnectionReset),
@@ -178,7 +178,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "power-cycle-late",
-        "the same, but some probes went unanswered before",
+        "the peer's host is back after some probes",
         Fault::Back { after_ms: 3_500 },
         &[
             error(2, 1, 3, Errno::ConnectionReset),
@@ -187,7 +187,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "outage-heals",
-        "everything is lost for 3.5 s: keepalive either bears it or does not",
+        "everything is lost for 3.5 s, then nothing",
         Fault::Heals { after_ms: 3_500 },
         &[
             stays(Settings::own(2, 1, 3), 9),

@@ -31,7 +31,7 @@ const fn forgetful(middlebox: Middlebox, timeout_s: u16) -> Fault {
 pub(super) const SCENARIOS: &[Scenario] = &[
     row(
         "nat-silent",
-        "a NAT forgets after 4 s of silence and drops what it does not know",
+        "a NAT forgets after 4 s and drops late probes",
         forgetful(nat(Unknown::Dropped), 4),
         &[
             dies(6, 1, 3),
@@ -43,7 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "nat-reset",
-        "the same, but it answers with RST: the probe itself ends the connection",
+        "a NAT forgets after 4 s and resets late probes",
         forgetful(nat(Unknown::Reset), 4),
         &[
             error(6, 1, 3, Errno::ConnectionReset),
@@ -53,43 +53,43 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "nat-strict",
-        "a NAT that takes the late probe for invalid",
+        "a NAT takes the late probe for invalid",
         forgetful(nat(Unknown::Strict), 4),
         &[dies(6, 1, 3)],
     ),
     row(
         "nat-readmits",
-        "a NAT that takes the late probe for a new connection",
+        "a NAT takes the late probe for a new connection",
         forgetful(nat(Unknown::Readmitted), 4),
         &[stays(Settings::own(6, 1, 3), 15)],
     ),
     row(
         "firewall-silent",
-        "a firewall without NAT that forgets after 3 s",
+        "a firewall forgets after 3 s, drops late probes",
         forgetful(firewall(Unknown::Dropped), 3),
         &[dies(5, 1, 2), stays(Settings::own(1, 1, 2), 10)],
     ),
     row(
         "firewall-readmits",
-        "the same, but it takes the late probe for a new connection",
+        "a firewall takes the late probe for a new one",
         forgetful(firewall(Unknown::Readmitted), 3),
         &[stays(Settings::own(5, 1, 2), 13)],
     ),
     row(
         "nat-rebooted",
-        "a NAT forgets everything at once and drops what it does not know",
+        "a NAT forgets all at once and drops probes",
         Fault::Flushed(nat(Unknown::Dropped)),
         &[dies(2, 1, 3), dies(1, 1, 2)],
     ),
     row(
         "nat-rebooted-strict",
-        "the same, as invalid",
+        "a NAT forgets all at once; probes are invalid",
         Fault::Flushed(nat(Unknown::Strict)),
         &[dies(2, 1, 3)],
     ),
     row(
         "nat-rebooted-reset",
-        "the same, with RST",
+        "a NAT forgets all at once and resets probes",
         Fault::Flushed(nat(Unknown::Reset)),
         &[
             error(2, 1, 3, Errno::ConnectionReset),
@@ -101,19 +101,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     row(
         "nat-rebooted-readmits",
-        "the same, but it takes the probe for a new connection",
+        "a NAT forgets all at once and lets probes pass",
         Fault::Flushed(nat(Unknown::Readmitted)),
         &[stays(Settings::own(2, 1, 3), 8)],
     ),
     row(
         "firewall-rebooted",
-        "a firewall without NAT forgets everything at once",
+        "a firewall forgets all at once and drops probes",
         Fault::Flushed(firewall(Unknown::Dropped)),
         &[dies(2, 1, 3)],
     ),
     row(
         "nat-minute",
-        "a NAT that forgets after a minute: probes in time keep it, late ones not",
+        "a NAT forgets after a minute",
         forgetful(nat(Unknown::Dropped), 60),
         &[
             slowly(dies(70, 5, 2)),

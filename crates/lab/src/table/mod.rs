@@ -120,7 +120,7 @@ mod tests {
             assert!(scenario.name.chars().all(plain), "{}", scenario.name);
             assert!(!["all", "lossy-hour"].contains(&scenario.name));
             assert!(!scenario.cases.is_empty(), "{}", scenario.name);
-            assert!(scenario.about.len() <= 72, "{}", scenario.name);
+            assert!(scenario.about.len() <= 50, "{}", scenario.name);
         }
     }
 }

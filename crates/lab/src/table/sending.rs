@@ -54,7 +54,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(RETRIES2, 3)],
         ..in_flight(
             "in-flight-retries2",
-            "the same with tcp_retries2 = 3: keepalive has no say",
+            "data in flight with tcp_retries2 = 3",
             Fault::Vanish,
             &[timeout(Settings::OFF), timeout(Settings::own(1, 1, 1))],
         )
@@ -63,7 +63,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(RETRIES2, 5)],
         ..in_flight(
             "in-flight-retries2-5",
-            "the same with tcp_retries2 = 5",
+            "data in flight with tcp_retries2 = 5",
             Fault::Vanish,
             &[timeout(Settings::OFF)],
         )
@@ -72,14 +72,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(RETRIES2, 8)],
         ..in_flight(
             "in-flight-retries2-8",
-            "the same with tcp_retries2 = 8, the least that RFC 1122 asks for",
+            "data in flight with tcp_retries2 = 8 (RFC 1122)",
             Fault::Vanish,
             &[slowly(timeout(Settings::own(60, 10, 6)))],
         )
     },
     in_flight(
         "in-flight-unreachable-host",
-        "data is refused by ICMP host unreachable: the error gets its name",
+        "ICMP host unreachable gives the death its name",
         Fault::Refused(Refusal::Host),
         &[case(
             Settings::OFF.and(3_000),
@@ -88,7 +88,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     in_flight(
         "in-flight-unreachable-network",
-        "the same with ICMP network unreachable",
+        "ICMP network unreachable names the death",
         Fault::Refused(Refusal::Network),
         &[case(
             Settings::OFF.and(3_000),
@@ -97,7 +97,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     in_flight(
         "in-flight-unreachable-port",
-        "the same with ICMP port unreachable",
+        "ICMP port unreachable names the death",
         Fault::Refused(Refusal::Port),
         &[case(
             Settings::OFF.and(3_000),
@@ -115,7 +115,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
     in_flight(
         "in-flight-heals",
-        "everything is lost for 2 s: retransmission bears it",
+        "everything is lost for 2 s: data is sent again",
         Fault::Heals { after_ms: 2_000 },
         &[
             stays(Settings::own(1, 1, 1), 9),
@@ -132,7 +132,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         }),
         ..row(
             "zero-window",
-            "a living peer reads nothing: only a user timeout ends it",
+            "a living peer reads nothing",
             Fault::Nothing,
             &[
                 stays(Settings::OFF, 14),
@@ -147,7 +147,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         sysctls: &[(RETRIES2, 4)],
         ..row(
             "zero-window-gone",
-            "the peer closed its window, then vanished; tcp_retries2 = 4",
+            "a full peer vanishes; tcp_retries2 = 4",
             Fault::OneWay(Direction::ToServer),
             &[
                 timeout(Settings::OFF),
@@ -159,15 +159,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         begin: Begin::SlowReader,
         twin_of: Some(Twin {
             script: "test-pacing.py",
-            reported: "A peer that reads very slowly is not noticed by any timeout of the kernel's: \
-                the program has to measure its own pace.",
-            ours: "The same: the window opens now and then, and each time all clocks start anew.",
+            reported: "A peer that reads very slowly keeps a connection for as long as it likes: no \
+                timeout of the kernel's ends it, so that the program has to measure its own pace.",
+            ours: "The same without a user timeout. With one the connection is given up although data \
+                passes every second: the clock of a closed window starts anew only when the window \
+                takes all of the first queued buffer.",
         }),
         ..row(
             "slow-reader",
-            "the peer reads some 5 kB a second: no timeout sees it",
+            "a living peer reads slowly, some 5 kB a second",
             Fault::Nothing,
-            &[stays(Settings::OFF, 12), stays(Settings::own(1, 1, 2), 10)],
+            &[
+                stays(Settings::OFF, 12),
+                stays(Settings::own(1, 1, 2), 10),
+                timeout(Settings::OFF.and(4_000)),
+            ],
         )
     },
 ];
