@@ -53,5 +53,21 @@ pub(super) fn install(interrupt: &Interrupt) -> Result<()> {
     .env("PIP_ROOT_USER_ACTION", "ignore");
     println!("$ {}", process::typed(&pip));
     process::run(pip.stdin(Stdio::null()), interrupt)?;
+    compile_library_of_go(interrupt)?;
     fs::write(&done, REQUIREMENTS).map_err(Error::file("write", &done))
+}
+
+/// Go comes without its library compiled, which takes longer than a test should; the tests use the
+/// same folder and the same settings.
+fn compile_library_of_go(interrupt: &Interrupt) -> Result<()> {
+    let mut go = Command::new(folder().join("go/bin/go"));
+    go.args(["build", "context", "io", "net", "os", "syscall", "time"])
+        .env("GO111MODULE", "off")
+        .env("CGO_ENABLED", "0")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOTELEMETRY", "off")
+        .env("GOPATH", folder().join("go-path"))
+        .env("GOCACHE", folder().join("go-cache"));
+    println!("$ {}", process::typed(&go));
+    process::run(go.stdin(Stdio::null()), interrupt)
 }
