@@ -1,5 +1,5 @@
 //! `doctor`: what this kernel and these privileges allow, what is lost without each facility, and
-//! what to grant.
+//! what to grant; and the namespaces whose defaults of keepalive are others than ours.
 
 use std::io::{self, Write};
 
@@ -9,9 +9,11 @@ use sockpulse_core::Hz;
 use sockpulse_linux::Proc;
 use sockpulse_linux::support::{Facility, Support};
 
+use crate::elsewhere::Elsewhere;
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::fit;
 use crate::options::{DoctorOptions, OutputFormat};
+use crate::sink;
 use crate::survey::risks_accepted;
 
 /// Examines the kernel by trying each facility, and prints the result.
@@ -39,6 +41,8 @@ struct Examined {
     release: String,
     hz: Option<Hz>,
     facilities: Vec<Facility>,
+    /// `None` where no namespace could be read.
+    elsewhere: Option<Elsewhere>,
 }
 
 impl Examined {
@@ -49,6 +53,7 @@ impl Examined {
             release: sockpulse_linux::kernel_release(),
             hz: sockpulse_linux::hz(),
             facilities,
+            elsewhere: Elsewhere::look(&mut *sink::this_machine(), &Proc::default()),
         }
     }
 
@@ -72,6 +77,12 @@ impl Examined {
                 }
             }
         }
+        if let Some(elsewhere) = &self.elsewhere {
+            writeln!(out)?;
+            for line in elsewhere.lines() {
+                writeln!(out, "{line}")?;
+            }
+        }
         Ok(())
     }
 
@@ -82,6 +93,7 @@ impl Examined {
             "kernel": self.release,
             "hz": self.hz.map(Hz::get),
             "facilities": facilities,
+            "defaults": self.elsewhere.as_ref().map(Elsewhere::json),
         });
         writeln!(out, "{document:#}")
     }
@@ -145,6 +157,7 @@ mod tests {
                     grant: Some("CAP_BPF and CAP_PERFMON".into()),
                 },
             ],
+            elsewhere: None,
         }
     }
 

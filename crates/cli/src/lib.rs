@@ -9,6 +9,7 @@ mod coverage;
 mod csv;
 mod defaults;
 mod doctor;
+mod elsewhere;
 pub mod error;
 mod explain;
 mod fields;

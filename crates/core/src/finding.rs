@@ -318,9 +318,10 @@ impl Finding {
                 ("tcp_keepalive_time", IDLE_THAT_PASSES_S),
                 ("tcp_keepalive_intvl", INTERVAL_S),
             ]),
-            Code::NamespaceDiffers | Code::StaleTimer | Code::Chatty | Code::Retransmitting => {
-                self.explanation()
-            }
+            // It shows each with the command that gives it our values.
+            Code::NamespaceDiffers => "sockpulse doctor".to_string(),
+            Code::StaleTimer => self.rearm(),
+            Code::Chatty | Code::Retransmitting => self.explanation(),
         }
     }
 
@@ -341,6 +342,8 @@ impl Finding {
         let remedy = self.remedy();
         if remedy.contains("config set") {
             Some("for clients to come; those connected now keep what they have")
+        } else if remedy.contains("--rearm") {
+            Some("over 30 s; each is probed one idle time after that")
         } else if remedy.contains("sysctl -w") {
             Some("until the next boot; a timer that is armed still fires at its old time")
         } else {
@@ -370,6 +373,15 @@ impl Finding {
             Entrance::Here => Some(command.to_string()),
             Entrance::Process(pid) => Some(format!("nsenter -t {pid} -n {command}")),
             Entrance::Unknown => None,
+        }
+    }
+
+    /// Arms the timers anew, where the namespace can be named.
+    fn rearm(&self) -> String {
+        match self.entrance {
+            Entrance::Here => "sockpulse defaults set --rearm".to_string(),
+            Entrance::Process(pid) => format!("sockpulse defaults set --rearm --netns {pid}"),
+            Entrance::Unknown => self.explanation(),
         }
     }
 
@@ -515,6 +527,9 @@ mod tests {
                 .remedy()
                 .starts_with("nsenter -t 77 -n sysctl -w net.ipv4.")
         );
+        inside.code = Code::StaleTimer;
+        assert_eq!(inside.remedy(), "sockpulse defaults set --rearm --netns 77");
+        inside.code = Code::Slow;
         inside.entrance = Entrance::Unknown;
         assert_eq!(
             inside.remedy(),

@@ -33,7 +33,7 @@ pub enum Danger {
     /// A single probe decides.
     OneProbe,
     /// Probes go out every interval, not every idle.
-    IntervalNotBelowIdle {
+    IntervalAboveIdle {
         /// Seconds.
         idle: i64,
         /// Seconds.
@@ -87,10 +87,9 @@ impl Danger {
                 sysctl.option_range().1
             ),
             Self::OneProbe => "with 1 probe a single lost packet ends a living connection".into(),
-            Self::IntervalNotBelowIdle { idle, interval } => format!(
-                "the interval ({interval} s) is not below idle ({idle} s): an idle connection is \
-                 probed every {} s",
-                idle.max(interval)
+            Self::IntervalAboveIdle { idle, interval } => format!(
+                "the interval ({interval} s) is longer than idle ({idle} s): an idle connection is \
+                 probed every {interval} s"
             ),
             Self::VeryShort { period } => format!(
                 "every idle connection that follows the default is probed every {period} s; less \
@@ -133,8 +132,8 @@ pub fn dangers(wish: &Wish, defaults: &NetnsDefaults) -> Vec<Danger> {
     if (wish.idle, wish.interval) == (None, None) || idle_s < 1 || interval_s < 1 {
         return dangers;
     }
-    if interval_s >= idle_s {
-        dangers.push(Danger::IntervalNotBelowIdle {
+    if interval_s > idle_s {
+        dangers.push(Danger::IntervalAboveIdle {
             idle: idle_s,
             interval: interval_s,
         });
@@ -178,12 +177,13 @@ mod tests {
             ),
             (
                 (Some(60), None, None),
-                vec![Danger::IntervalNotBelowIdle {
+                vec![Danger::IntervalAboveIdle {
                     idle: 60,
                     interval: 75,
                 }],
                 false,
             ),
+            ((Some(60), Some(60), Some(20)), vec![], false),
             (
                 (Some(5), Some(1), None),
                 vec![Danger::VeryShort { period: 5 }],
