@@ -182,15 +182,7 @@ fn less_lossy(wish: &Wish) -> Option<Impossible> {
         let wish = Wish { loss, ..*wish };
         search::best(&wish).map(|settings| (wish, settings))
     };
-    let mut found = at(Loss::NONE)?;
-    let (mut low, mut high) = (0.0, wish.loss.get());
-    for _ in 0..12 {
-        let middle = Loss::new(f64::midpoint(low, high))?;
-        match at(middle) {
-            Some(lossier) => (low, found) = (middle.get(), lossier),
-            None => high = middle.get(),
-        }
-    }
+    let found = rarer(wish.loss).find_map(at).or_else(|| at(Loss::NONE))?;
     let pathless = Wish {
         path: None,
         ..*wish
@@ -200,6 +192,19 @@ fn less_lossy(wish: &Wish) -> Option<Impossible> {
         _ => Limit::Loss { asked: wish.loss },
     };
     Some(nearest(limit, found.0, found.1))
+}
+
+/// Losses below this one with a single figure, the greatest first: 0.9 … 0.1, 0.09 … 0.00001.
+fn rarer(loss: Loss) -> impl Iterator<Item = Loss> {
+    let scales = [10u32, 100, 1_000, 10_000, 100_000];
+    let chances = scales.into_iter().flat_map(|scale| {
+        (1..=9u32)
+            .rev()
+            .map(move |n| f64::from(n) / f64::from(scale))
+    });
+    chances
+        .filter(move |chance| *chance < loss.get())
+        .filter_map(Loss::new)
 }
 
 /// The same with a shorter outage, in whole seconds.

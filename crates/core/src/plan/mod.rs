@@ -39,10 +39,13 @@ pub struct Plan {
 /// # Errors
 /// [`Impossible`] where nothing meets it: what stands in the way, and what comes nearest.
 pub fn plan(wish: &Wish) -> Result<Plan, Impossible> {
-    match search::best(wish) {
-        Some(settings) => Ok(Plan::of(wish, settings)),
-        None => Err(impossible::explain(wish)),
-    }
+    choose(wish).ok_or_else(|| impossible::explain(wish))
+}
+
+/// As [`plan`], but without the reasons where nothing meets the wish: finding them takes longer.
+#[must_use]
+pub fn choose(wish: &Wish) -> Option<Plan> {
+    search::best(wish).map(|settings| Plan::of(wish, settings))
 }
 
 impl Plan {
@@ -66,6 +69,15 @@ impl Plan {
     #[must_use]
     pub fn survives(&self) -> core::time::Duration {
         survives(&self.settings, self.wish.hz)
+    }
+
+    /// How many of the probes that decide over a living connection go out before the path forgets
+    /// it, with the margin of [`Path::safe`]; `None` where there is no path to keep open.
+    #[must_use]
+    pub fn probes_in_time(&self) -> Option<u32> {
+        let path = self.wish.held()?;
+        let in_time = wish::probes_before(path.safe(), &self.settings, self.wish.hz);
+        Some(in_time.min(u32::from(self.settings.probes.get())))
     }
 
     /// What so many healthy idle connections cost.

@@ -327,7 +327,7 @@ fn serves(wish: &Wish, idle: u16, interval: u16, probes: u32) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(50))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn plans_keep_their_promises(wish in wishes(20_000)) {

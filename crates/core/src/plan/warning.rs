@@ -136,18 +136,15 @@ impl Warning {
                 for some 15 minutes, whatever keepalive says (tcp_retries2)"
                 .into(),
             Self::ZeroWindow { limit } => format!(
-                "the user timeout also gives up a living peer that reads nothing for {} while data \
-                 waits for it",
+                "the user timeout also ends a peer that lives but takes no data for {}",
                 human(*limit)
             ),
             Self::OpenConnections { limit } => format!(
-                "set the user timeout on new connections: on one that is already silent for {} a \
-                 single lost probe is the end",
+                "the user timeout is for new connections: silent for {}, one loss ends them",
                 human(*limit)
             ),
             Self::HeavyLoss { survives } => format!(
-                "the chance holds for single losses; of losses in a row, as in an outage, {} are \
-                 survived",
+                "the chance holds for single losses; an outage is survived for {}",
                 human(*survives)
             ),
         }

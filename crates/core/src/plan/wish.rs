@@ -165,6 +165,11 @@ impl Wish {
         {
             return Some(Broken::Late { latest });
         }
+        if let Some(path) = self.held()
+            && let in_time @ 0..2 = probes_before(path.safe(), settings, self.hz)
+        {
+            return Some(Broken::Forgotten { in_time });
+        }
         let strikes = settings.strikes(self.hz);
         if strikes < FEWEST_PROBES {
             return Some(Broken::FewProbes { strikes });
@@ -191,8 +196,7 @@ impl Wish {
             strikes: in_time.min(rhythm.strikes),
             ..rhythm
         };
-        (in_time < 2 || needed.chance_per_day(self.loss) >= GOAL)
-            .then_some(Broken::Forgotten { in_time })
+        (needed.chance_per_day(self.loss) >= GOAL).then_some(Broken::Forgotten { in_time })
     }
 
     /// An idle that was given is only warned of.
@@ -234,7 +238,7 @@ pub fn collision(settings: &Settings, hz: Hz) -> Option<Duration> {
 }
 
 /// How many probes are sent before `limit`, each as late as it may be.
-fn probes_before(limit: Duration, settings: &Settings, hz: Hz) -> u32 {
+pub(super) fn probes_before(limit: Duration, settings: &Settings, hz: Hz) -> u32 {
     let (first, step) = (
         hz.latest(settings.period()),
         hz.latest(settings.interval_duration()),
