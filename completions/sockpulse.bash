@@ -43,6 +43,9 @@ _sockpulse() {
             sockpulse,man)
                 cmd="sockpulse__subcmd__man"
                 ;;
+            sockpulse,plan)
+                cmd="sockpulse__subcmd__plan"
+                ;;
             sockpulse,undo)
                 cmd="sockpulse__subcmd__undo"
                 ;;
@@ -82,6 +85,9 @@ _sockpulse() {
             sockpulse__subcmd__help,man)
                 cmd="sockpulse__subcmd__help__subcmd__man"
                 ;;
+            sockpulse__subcmd__help,plan)
+                cmd="sockpulse__subcmd__help__subcmd__plan"
+                ;;
             sockpulse__subcmd__help,undo)
                 cmd="sockpulse__subcmd__help__subcmd__undo"
                 ;;
@@ -101,7 +107,7 @@ _sockpulse() {
 
     case "${cmd}" in
         sockpulse)
-            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults undo lab doctor explain completions man help"
+            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults undo lab doctor explain plan completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -527,7 +533,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__help)
-            opts="audit list defaults undo lab doctor explain completions man help"
+            opts="audit list defaults undo lab doctor explain plan completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,6 +714,20 @@ _sockpulse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sockpulse__subcmd__help__subcmd__plan)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sockpulse__subcmd__help__subcmd__undo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -867,12 +887,90 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__man)
-            opts="-o -v -h --output --color --verbose --help audit list defaults undo lab doctor explain completions man"
+            opts="-o -v -h --output --color --verbose --help audit list defaults undo lab doctor explain plan completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sockpulse__subcmd__plan)
+            opts="-o -v -h --detect-within --path-timeout --path --paths --loss --outage --connections --hz --idle --interval --probes --user-timeout --for --curve --output --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --detect-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --path)
+                    COMPREPLY=($(compgen -W "aws-classic-lb azure-lb azure-nat-gateway cloudflare-gateway docker-desktop-mac aws-nlb aws-nlb-tls aws-gateway-lb aws-nat-gateway aws-vpc-endpoint aws-network-firewall aws-security-group-nitro-v6 cloudflare-edge gcp-vpc linux-ipvs cloudflare-origin gcp-cloud-nat aks-outbound juniper-srx cisco-asa palo-alto fortigate check-point vmware-nsx-gateway rfc5382 gcp-distributed-cloud-nat cilium vmware-nsx-dfw kube-proxy-conntrack aws-security-group linux-conntrack list" -- "${cur}"))
+                    return 0
+                    ;;
+                --loss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --outage)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hz)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -W "sysctl systemd redis postgresql libpq mariadb mysql nginx haproxy envoy kubernetes docker openssh c rust go python java node" -- "${cur}"))
+                    return 0
+                    ;;
+                --curve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --output)
                     COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
                     return 0

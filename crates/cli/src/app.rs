@@ -14,7 +14,7 @@ use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
-use crate::{append, audit, defaults, explain, generate, lab, list, stdout};
+use crate::{append, audit, defaults, explain, generate, lab, list, plan, stdout};
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +122,7 @@ fn dispatch(
         Command::Lab(args) => lab::run_command(args, &face, out),
         Command::Doctor(args) => doctor(args, &face, machine, out),
         Command::Explain(args) => explain::run(args, &face, machine, out, stderr),
+        Command::Plan(args) => plan::run(args, &face, machine, out, stderr),
         Command::Completions(args) => generate::completions(args.shell, out),
         Command::Man(args) => generate::man(args.command.as_deref(), out),
     }

@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// When exactly a dead peer is noticed, and what a finding means.
     #[command(long_about = explain::ABOUT)]
     Explain(ExplainArgs),
+    /// Chooses settings, and shows what they give, cost and risk.
+    #[command(long_about = crate::plan::args::ABOUT)]
+    Plan(crate::plan::args::PlanArgs),
     /// Completions for a shell, on stdout.
     Completions(CompletionsArgs),
     /// The manual page, on stdout.
@@ -233,7 +236,8 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "undo", "lab", "doctor", "explain", "completions", "man"
+            "audit", "list", "defaults", "undo", "lab", "doctor", "explain", "plan", "completions",
+            "man"
         ]
     )]
     pub(crate) command: Option<String>,

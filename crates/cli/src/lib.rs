@@ -24,6 +24,7 @@ mod listing;
 pub mod machine;
 mod markdown;
 pub mod options;
+mod plan;
 pub mod row;
 #[cfg(test)]
 mod sample;

@@ -248,7 +248,6 @@ impl Drawing {
     }
 
     /// Straight lines from point to point.
-    #[cfg_attr(not(test), expect(dead_code, reason = "curves are drawn with it"))]
     pub(crate) fn polyline(&mut self, look: Look, points: &[Point]) {
         self.points("polyline", look, points);
     }

@@ -59,6 +59,7 @@ fn help() {
         ("help_defaults_reset", "defaults reset --help"),
         ("help_undo", "undo --help"),
         ("help_explain", "explain --help"),
+        ("help_plan", "plan --help"),
         ("help_completions", "completions --help"),
         ("help_man", "man --help"),
     ] {
