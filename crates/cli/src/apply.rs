@@ -74,7 +74,11 @@ pub(crate) fn apply(
         };
         applied.outcomes.push(outcome);
     }
-    journal.conclude(begun, sink.clock(), &applied.outcomes)?;
+    if let Err(error) = journal.conclude(begun, sink.clock(), &applied.outcomes) {
+        let note = format!("what was changed stands, but the journal does not say so: {error}");
+        applied.notes.push(note);
+        applied.failure.get_or_insert(error);
+    }
     Ok(applied)
 }
 

@@ -18,6 +18,14 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Of two parts of a command: done only if both are.
+    pub const fn and(self, other: Self) -> Self {
+        match self {
+            Self::Done => other,
+            ended => ended,
+        }
+    }
+
     /// The exit status.
     #[must_use]
     pub const fn status(self) -> u8 {

@@ -45,6 +45,11 @@ impl<'a> DocumentOrText<'a> {
         self.said.push(line);
     }
 
+    /// Lines on stdout.
+    pub(super) fn lines(&mut self, lines: impl IntoIterator<Item = String>) {
+        self.said.extend(lines);
+    }
+
     /// A line on stderr.
     pub(super) fn warn(&mut self, line: String) {
         self.warned.push(line);
@@ -87,26 +92,37 @@ impl<'a> DocumentOrText<'a> {
         }
     }
 
-    /// Prints all.
+    /// Prints what was said, before something that takes its time; a document is printed whole.
+    pub(super) fn print_so_far(&mut self, out: &mut dyn Write) -> Result<(), CommandError> {
+        let said = std::mem::take(&mut self.said);
+        if self.face.output == OutputFormat::Json {
+            return Ok(());
+        }
+        let mut text = said.join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(CommandError::output)
+    }
+
+    /// Prints the rest.
     pub(super) fn finish(
-        self,
+        mut self,
         out: &mut dyn Write,
         stderr: &mut dyn Write,
     ) -> Result<(), CommandError> {
-        let mut text = Vec::new();
+        self.print_so_far(out)?;
         if self.face.output == OutputFormat::Json {
             let document = Json::Object(self.document).to_string();
+            let mut text = Vec::new();
             append::json_document(&mut text, &document);
             text.push(b'\n');
-        } else {
-            for line in &self.said {
-                text.extend_from_slice(line.as_bytes());
-                text.push(b'\n');
-            }
+            out.write_all(&text)
+                .and_then(|()| out.flush())
+                .map_err(CommandError::output)?;
         }
-        out.write_all(&text)
-            .and_then(|()| out.flush())
-            .map_err(CommandError::output)?;
         for line in &self.warned {
             // There is nowhere to say that stderr is closed.
             let _ = writeln!(stderr, "{line}");

@@ -1,8 +1,9 @@
 //! `sockpulse defaults set`.
 
 use std::io::Write;
+use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sockpulse_core::change::{Danger, Observed, Wish, dangers, plan_defaults};
 use sockpulse_core::human;
 
@@ -29,16 +30,7 @@ pub(super) fn run(
     out: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
-    let wish = args.wish();
-    if wish.is_empty() && !args.rearm {
-        let message = "nothing to set: name --idle, --interval or --probes";
-        return Err(CommandError::new(ErrorKind::Usage, message)
-            .hint("sockpulse defaults set --idle 2m --interval 20s --probes 5"));
-    }
-    if wish.is_empty() && args.persist {
-        let message = "nothing to write: --persist needs --idle, --interval or --probes";
-        return Err(CommandError::new(ErrorKind::Usage, message));
-    }
+    refuse_nothing(args)?;
     let mut report = DocumentOrText::new(face, "defaults set")?;
     let netns = if args.netns.is_empty() {
         vec![NetnsChoice::Own]
@@ -47,53 +39,41 @@ pub(super) fn run(
     };
     let mut sink = (machine.changes)();
     let found = sink.namespaces(&netns)?;
-    let dangers = judged(&wish, &found, args)?;
-    let (plan, obstacles) = planned(&*sink, &wish, &found, args.persist)?;
+    let dangers = judged(&args.wish(), &found, args)?;
+    let (plan, obstacles) = planned(&*sink, &args.wish(), &found, args.persist)?;
     let applied = if args.writing.dry_run {
         None
     } else {
         Some(apply::apply(&mut *sink, &args.writing.state_dir, &plan)?)
     };
-    report.changes(&plan.changes, applied.as_ref());
-    tell_dangers(&mut report, &dangers);
-    if applied
-        .as_ref()
-        .is_none_or(|applied| applied.failure.is_none())
-    {
-        tell_effect(&mut report, &wish, &found, &plan, args);
-    }
-    let mut exit = told(&mut report, applied.as_ref(), &plan, &found);
-    if !obstacles.is_empty() {
-        exit = Exit::Partial;
-    }
-    for obstacle in &obstacles {
-        report.warn(format!("overridden: {obstacle}"));
-    }
-    report.field("overridden", obstacles.into());
-    if args.persist && !found.namespaces.iter().any(|one| one.key.host) {
-        report.warn(
-            "note: the file is read at boot for the host's network namespace, not for this one"
-                .into(),
-        );
-    }
+    let setting = Setting {
+        args,
+        found,
+        dangers,
+        plan,
+        obstacles,
+        applied,
+    };
+    let mut exit = setting.tell(&mut report);
     if !args.writing.dry_run {
-        let remember = if args.rearm {
-            Remember::Waiting
-        } else {
-            Remember::Nothing
-        };
-        let impact = impact(machine, &netns, remember, &mut report)?;
-        if args.rearm {
-            let rearmed = rearm::all(&mut *sink, &impact.waiting, args.spread, stderr);
-            if rearmed.tell(&mut report) == Exit::Partial {
-                exit = Exit::Partial;
-            }
-        }
+        report.print_so_far(out)?;
+        let after = afterwards(args, &netns, machine, &mut *sink, &mut report, stderr);
+        exit = exit.and(after);
     } else if args.rearm {
         report.say("timers that were armed before would be armed anew".into());
     }
     report.finish(out, stderr)?;
     Ok(exit)
+}
+
+fn refuse_nothing(args: &SetArgs) -> Result<(), CommandError> {
+    let message = match (args.wish().is_empty(), args.persist, args.rearm) {
+        (true, true, _) => "nothing to write: --persist needs --idle, --interval or --probes",
+        (true, false, false) => "nothing to set: name --idle, --interval or --probes",
+        _ => return Ok(()),
+    };
+    Err(CommandError::new(ErrorKind::Usage, message)
+        .hint("sockpulse defaults set --idle 2m --interval 20s --probes 5"))
 }
 
 /// Refuses what harms.
@@ -152,126 +132,143 @@ fn planned(
     Ok((plan, file.obstacles))
 }
 
-fn tell_dangers(report: &mut DocumentOrText<'_>, dangers: &[Danger]) {
-    let sentences: Vec<String> = dangers.iter().map(|danger| danger.sentence()).collect();
-    for sentence in &sentences {
-        report.warn(format!("warning: {sentence}"));
-    }
-    report.field("warnings", sentences.into());
+/// What was set, as it is told.
+struct Setting<'a> {
+    args: &'a SetArgs,
+    found: Found,
+    dangers: Vec<Danger>,
+    plan: Plan,
+    /// Lines of files that decide all the same.
+    obstacles: Vec<String>,
+    /// `None`: it is only to be seen what would be done.
+    applied: Option<Applied>,
 }
 
-/// What the values amount to, where all namespaces end with the same.
-fn tell_effect(
-    report: &mut DocumentOrText<'_>,
-    wish: &Wish,
-    found: &Found,
-    plan: &Plan,
-    args: &SetArgs,
-) {
-    if wish.is_empty() {
-        return;
-    }
-    let defaults = || {
-        found
-            .namespaces
+impl Setting<'_> {
+    fn tell(self, report: &mut DocumentOrText<'_>) -> Exit {
+        let applied = self.applied.as_ref();
+        report.changes(&self.plan.changes, applied);
+        if applied.is_none_or(|applied| applied.failure.is_none()) {
+            report.lines(self.effect());
+        }
+        let mut exit = applied.map_or(Exit::Done, |applied| {
+            report.outcome(applied, &self.plan.changes)
+        });
+        let sentences: Vec<String> = self
+            .dangers
             .iter()
-            .filter_map(|one| one.namespace.defaults.as_ref())
-    };
-    if plan.changes.is_empty() {
-        let names: Vec<_> = found
-            .namespaces
-            .iter()
-            .map(|one| shown(&one.namespace.name))
+            .map(|danger| danger.sentence())
             .collect();
-        report.say(format!(
-            "nothing to change: {} has these values",
-            names.join(", ")
-        ));
-        return;
+        for sentence in &sentences {
+            report.warn(format!("warning: {sentence}"));
+        }
+        report.field("warnings", sentences.into());
+        for gap in &self.found.gaps {
+            let (what, why) = (shown(&gap.what), shown(&gap.why));
+            report.warn(format!("not seen: {what}: {why}"));
+        }
+        for obstacle in &self.obstacles {
+            report.warn(format!("overridden: {obstacle}"));
+        }
+        if !self.found.gaps.is_empty() || !self.obstacles.is_empty() {
+            exit = exit.and(Exit::Partial);
+        }
+        report.field("overridden", self.obstacles.into());
+        if self.args.persist && !self.found.namespaces.iter().any(|one| one.key.host) {
+            let note = "note: the file is read at boot for the host's network namespace, not for \
+                        this one";
+            report.warn(note.into());
+        }
+        exit
     }
-    let noticed = |after: Option<std::time::Duration>| match after {
-        Some(after) => format!("after {}", human(after)),
-        None => "never".into(),
-    };
-    let mut before: Vec<_> = defaults().map(noticed_after).collect();
-    let mut after: Vec<_> = defaults()
-        .map(|had| noticed_after(&wish.over(had)))
-        .collect();
-    before.dedup();
-    after.dedup();
-    if let ([before], [after]) = (&before[..], &after[..])
-        && before != after
-    {
-        let would = if args.writing.dry_run {
+
+    /// What the values amount to, where all namespaces end with the same.
+    fn effect(&self) -> Option<String> {
+        let wish = self.args.wish();
+        if wish.is_empty() {
+            return None;
+        }
+        let namespaces = &self.found.namespaces;
+        if self.plan.changes.is_empty() {
+            let who = match &namespaces[..] {
+                [one] => format!("{} has", shown(&one.namespace.name)),
+                all => format!("all {} namespaces have", all.len()),
+            };
+            return Some(format!("nothing to change: {who} these values"));
+        }
+        let defaults = || {
+            namespaces
+                .iter()
+                .filter_map(|one| one.namespace.defaults.as_ref())
+        };
+        let before = defaults().map(noticed_after);
+        let after = defaults().map(|had| noticed_after(&wish.over(had)));
+        let (before, after) = (the_one(before)?, the_one(after)?);
+        let noticed = |after: Option<Duration>| match after {
+            Some(after) => format!("after {}", human(after)),
+            None => "never".into(),
+        };
+        let is = if self.args.writing.dry_run {
             "would be"
         } else {
             "is"
         };
-        report.say(format!(
-            "a dead peer {would} noticed {}, not {}, by connections that follow",
-            noticed(*after),
-            noticed(*before)
-        ));
+        (before != after).then(|| {
+            format!(
+                "a dead peer {is} noticed {}, not {}, by connections that follow",
+                noticed(after),
+                noticed(before)
+            )
+        })
     }
 }
 
-/// What became of it, and how to come back.
-fn told(
-    report: &mut DocumentOrText<'_>,
-    applied: Option<&Applied>,
-    plan: &Plan,
-    found: &Found,
-) -> Exit {
-    let mut exit = Exit::Done;
-    for gap in &found.gaps {
-        report.warn(format!(
-            "not seen: {}: {}",
-            shown(&gap.what),
-            shown(&gap.why)
-        ));
-        exit = Exit::Partial;
-    }
-    let Some(applied) = applied else {
-        return exit;
-    };
-    if report.outcome(applied, &plan.changes) == Exit::Partial {
-        exit = Exit::Partial;
-    }
-    exit
+/// What all of them are, if they are alike.
+fn the_one<T: PartialEq>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next()?;
+    all.all(|other| other == first).then_some(first)
 }
 
-fn impact(
-    machine: &Machine,
+/// Counts whom the defaults reach, and arms old timers anew.
+fn afterwards(
+    args: &SetArgs,
     netns: &[NetnsChoice],
-    remember: Remember,
+    machine: &Machine,
+    sink: &mut dyn ChangeSink,
     report: &mut DocumentOrText<'_>,
-) -> Result<Impact, CommandError> {
+    stderr: &mut dyn Write,
+) -> Exit {
+    let remember = if args.rearm {
+        Remember::Waiting
+    } else {
+        Remember::Nothing
+    };
+    report.field("impact", Json::Null);
+    report.field("rearm", Json::Null);
     let mut impact = Impact::default();
     let surveyed = (machine.survey)(&survey_options(netns), &mut |row| {
         impact.add(row, remember);
         Ok(())
     });
-    match surveyed {
-        Ok(_) => {}
-        // The values are set: that connections could not be read does not take it back.
-        Err(error) if remember == Remember::Nothing => {
-            report.warn(format!("note: connections could not be counted: {error}"));
-            report.field("impact", Json::Null);
-            return Ok(impact);
-        }
-        Err(error) => return Err(error),
+    if let Err(error) = surveyed {
+        // The values are set all the same.
+        report.warn(format!("note: connections could not be read: {error}"));
+        return if args.rearm {
+            Exit::Partial
+        } else {
+            Exit::Done
+        };
     }
-    for line in impact.lines() {
-        report.say(line);
-    }
-    let rearming = remember == Remember::Waiting;
+    report.lines(impact.lines());
+    report.field("impact", impact.json());
     let hints = impact.hints(&way_in(netns)).into_iter();
-    for hint in hints.filter(|hint| !(rearming && hint.contains("--rearm"))) {
+    for hint in hints.filter(|hint| !(args.rearm && hint.contains("--rearm"))) {
         report.warn(format!("hint: {hint}"));
     }
-    report.field("impact", impact.json());
-    report.field("rearm", json!(null));
-    Ok(impact)
+    if !args.rearm {
+        return Exit::Done;
+    }
+    rearm::all(sink, &impact.waiting, args.spread, stderr).tell(report)
 }
 
 /// The namespaces as they were named, to be pasted; what is not plain is not.

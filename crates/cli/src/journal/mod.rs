@@ -303,6 +303,19 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_told(bytes: Vec<u8>, lines: Vec<String>) {
+            let text = lines.join("\n");
+            for bytes in [&bytes[..], text.as_bytes()] {
+                let past = parse(Path::new("journal"), bytes);
+                proptest::prop_assert!(past.transactions.is_empty());
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+                proptest::prop_assert_eq!(past.notes.len(), lines.count());
+            }
+        }
+    }
+
     #[test]
     fn without_an_outcome_nothing_is_claimed() {
         let folder = Folder::new("crash");
