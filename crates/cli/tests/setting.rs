@@ -451,3 +451,36 @@ fn root_a_command_that_is_killed_can_be_undone() {
         ],
     );
 }
+
+/// A file that sorts behind ours: ours is written anew under a name that sorts behind that.
+#[test]
+fn root_a_later_neighbour_is_overtaken() {
+    let test = "root_a_later_neighbour_is_overtaken";
+    let body = r#"
+        $SOCKPULSE defaults set --idle 2m --persist >/dev/null 2>&1
+        echo net.ipv4.tcp_keepalive_time = 1111 > /etc/sysctl.d/zz-t.conf
+        $SOCKPULSE defaults | grep drift
+        status $SOCKPULSE defaults set --interval 20s --persist
+        ls /etc/sysctl.d
+        echo "systemd $(boot $SYSTEMD)"
+        echo "procps $(boot 'sysctl --system')"
+        status $SOCKPULSE undo
+        ls /etc/sysctl.d
+        cat $OURS
+    "#;
+    let Some(said) = script(test, body) else {
+        return;
+    };
+    says(
+        &said,
+        &[
+            "drift: idle is 2m now and will be 18m31s after the next boot",
+            "/etc/sysctl.d/zz-sockpulse.conf: removed: /etc/sysctl.d/zzz-sockpulse.conf takes its place",
+            "zz-t.conf\nzzz-sockpulse.conf\n",
+            "systemd 120 20 9",
+            "procps 120 20 9",
+            "zz-sockpulse.conf\nzz-t.conf\n#",
+        ],
+    );
+    assert_eq!(said.matches("status 0").count(), 2, "{said}");
+}
