@@ -265,6 +265,13 @@ mod tests {
                 format!("/machine.slice/libpod-{id}.scope"),
                 Some(Software::Docker),
             ),
+            (
+                format!(
+                    "/kubepods.slice/kubepods-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice/\
+                     cri-containerd-{id}.scope"
+                ),
+                Some(Software::Kubernetes),
+            ),
             ("/system.slice/redis.service".into(), None),
             ("/".into(), None),
         ] {
