@@ -74,7 +74,9 @@ fn table(out: &mut Vec<u8>, face: &Face) {
             then(path.on_expiry)
         );
         out.extend_from_slice(line.as_bytes());
-        let source = format!("  {}", path.source);
+        // Where the maker's own words were not found, others quote them.
+        let quoted = if path.verified { "" } else { "second-hand: " };
+        let source = format!("  {quoted}{}", path.source);
         face.palette.paint(out, terminal::DIM, source.as_bytes());
         out.push(b'\n');
     }

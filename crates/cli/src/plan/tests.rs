@@ -158,6 +158,12 @@ fn configuration_follows_the_plan() {
 fn the_known_paths_are_listed() {
     let (list, _, status) = answer("plan --path list");
     assert_eq!(status, 0);
+    let quoted = sockpulse_core::paths::PATHS
+        .iter()
+        .filter(|path| !path.verified)
+        .count();
+    assert!(quoted > 0);
+    assert_eq!(list.matches("  second-hand: ").count(), quoted);
     assert_eq!(answer("plan --paths").0, list);
     for path in sockpulse_core::paths::PATHS {
         assert!(list.contains(path.name) && list.contains(path.source));
