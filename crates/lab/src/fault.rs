@@ -175,12 +175,23 @@ impl Fault {
         }
     }
 
-    /// The same for the model.
-    pub(crate) fn world(self, window: PeerWindow) -> FaultWorld {
+    /// The same for the model. `noted` ICMP errors that answer a SYN only leave a note behind.
+    pub(crate) fn world(self, window: PeerWindow, noted: u32) -> FaultWorld {
         FaultWorld {
             fault: self,
             window,
+            noted,
             passed: Duration::ZERO,
+        }
+    }
+
+    /// How many that may be. An error that finds the socket locked does not end the attempt
+    /// (`tcp_v4_err()`). On a path without delay the first one always does: it arrives while
+    /// connect(2) holds the socket; and now and then the second, as was measured.
+    pub(crate) fn most_noted(self) -> u32 {
+        match self {
+            Self::Refused(refusal) if refusal.errno().is_some() => 2,
+            _ => 0,
         }
     }
 }
@@ -271,6 +282,7 @@ pub(crate) enum PeerWindow {
 pub(crate) struct FaultWorld {
     fault: Fault,
     window: PeerWindow,
+    noted: u32,
     /// When the last segment got through the middlebox.
     passed: Duration,
 }
@@ -283,9 +295,9 @@ impl World for FaultWorld {
             Fault::Vanish | Fault::OneWay(_) | Fault::LinkDown(_) => Answer::Lost,
             Fault::Killed(_) => RESET,
             Fault::Refused(refusal) => match refusal.errno() {
-                // On a path without delay it arrives while connect(2) holds the socket, and is only
-                // noted (tcp_v4_err()).
-                Some(_) if sent == (Sent::Syn { count: 0 }) => Answer::Lost,
+                Some(_) if matches!(sent, Sent::Syn { count } if count < self.noted) => {
+                    Answer::Lost
+                }
                 Some(errno) => Answer::Unreachable {
                     after: Duration::ZERO,
                     errno,

@@ -6,7 +6,9 @@ use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
-use crate::run::{Report, Trial, run};
+use crate::report::Report;
+use crate::run::run;
+use crate::trial::Trial;
 
 /// Runs the trials, so many at once, those that come first first, and hands each report to `each` as
 /// it comes, with the number of its trial.

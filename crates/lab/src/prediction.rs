@@ -76,8 +76,12 @@ impl Prediction {
             return Self::of_killed(unread);
         }
         let start = begin.start();
-        let world = || fault.world(begin.window());
-        let outcome = |setup: &Setup| match predict(setup, start, world, HORIZON) {
+        let noted = match begin {
+            Begin::Connecting => fault.most_noted(),
+            _ => 0,
+        };
+        let world = |noted| move || fault.world(begin.window(), noted);
+        let outcome = |setup: &Setup, noted| match predict(setup, start, world(noted), HORIZON) {
             Outcome::Alive => Predicted::Stays,
             Outcome::Depends => Predicted::Depends,
             Outcome::Ends { at, errno, .. } => Predicted::Ends {
@@ -90,12 +94,16 @@ impl Prediction {
             tail_loss_probe: Some(setup.rto),
             ..setup.clone()
         };
-        let outcome = outcome(setup).or(outcome(&probed));
+        let mut all = outcome(setup, 0).or(outcome(&probed, 0));
+        for noted in 1..=noted {
+            all = all.or(outcome(setup, noted));
+        }
+        let outcome = all;
         let until = match outcome {
             Predicted::Ends { at, .. } => at.latest,
             _ => SHOWN,
         };
-        let run = |setup, late| Simulation::run(setup, start, late, world(), until).events;
+        let run = |setup, late| Simulation::run(setup, start, late, world(noted)(), until).events;
         let steps = |setup| steps(run(setup, Lateness::None), run(setup, Lateness::Most));
         Self {
             outcome,
@@ -140,7 +148,7 @@ impl Begin {
     const fn start(self) -> Start {
         match self {
             Self::Idle | Self::HalfOpen => Start::Idle,
-            Self::InFlight => Start::DataInFlight,
+            Self::InFlight | Self::LateWrite => Start::DataInFlight,
             Self::ZeroWindow | Self::ZeroWindowThenGone | Self::SlowReader => Start::ZeroWindow,
             Self::Connecting => Start::Connecting,
             Self::Accepting | Self::HalfOpenServer => Start::Accepting,

@@ -71,6 +71,8 @@ pub enum Begin {
     Idle,
     /// The client writes as soon as it is broken.
     InFlight,
+    /// The client writes when it has been broken for [`LATE_WRITE`].
+    LateWrite,
     /// The server reads nothing, and the client has written more than the window takes.
     ZeroWindow,
     /// The same, and nothing that the client then sends reaches the server.
@@ -89,6 +91,9 @@ pub enum Begin {
     /// The client closes the socket when it is broken: the FIN is never answered.
     Closing,
 }
+
+/// How long [`Begin::LateWrite`] waits.
+pub const LATE_WRITE: Duration = Duration::from_secs(4);
 
 /// An experiment of "When TCP sockets refuse to die" (M. Majkowski, Cloudflare, 2019).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

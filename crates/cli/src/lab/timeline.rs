@@ -50,6 +50,7 @@ const fn doing(begin: Begin) -> &'static str {
     match begin {
         Begin::Idle => "nobody speaks",
         Begin::InFlight => "data is unacknowledged",
+        Begin::LateWrite => "nobody speaks, then the client writes",
         Begin::ZeroWindow | Begin::ZeroWindowThenGone => "data waits for the peer's window",
         Begin::SlowReader => "data waits for a slow reader",
         Begin::Connecting => "the client connects",
@@ -63,7 +64,7 @@ const fn doing(begin: Begin) -> &'static str {
 const fn from(begin: Begin) -> &'static str {
     match begin {
         Begin::Idle | Begin::HalfOpen => "the last segment of the peer",
-        Begin::InFlight => "write()",
+        Begin::InFlight | Begin::LateWrite => "write()",
         Begin::ZeroWindow | Begin::ZeroWindowThenGone | Begin::SlowReader => "the window closes",
         Begin::Connecting => "connect()",
         Begin::Accepting | Begin::HalfOpenServer => "the SYN",

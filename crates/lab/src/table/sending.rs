@@ -51,6 +51,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         )
     },
     Scenario {
+        begin: Begin::LateWrite,
+        twin_of: Some(Twin {
+            script: "test-estab.py",
+            reported: "A user timeout alone lets an idle connection to a dead peer stay; once the \
+                program writes, it ends the connection.",
+            ours: "The same: the silence before the write does not count, and the end comes one \
+                retransmission timeout after the user timeout.",
+        }),
+        ..row(
+            "late-write",
+            "the program writes 4 s after the peer is gone",
+            Fault::Vanish,
+            &[
+                timeout(Settings::OFF.and(3_000)),
+                timeout(Settings::own(60, 10, 6).and(2_000)),
+            ],
+        )
+    },
+    Scenario {
         sysctls: &[(RETRIES2, 3)],
         ..in_flight(
             "in-flight-retries2",
