@@ -18,6 +18,8 @@ mod topology;
 #[cfg(feature = "product")]
 mod bench;
 #[cfg(feature = "product")]
+mod evidence;
+#[cfg(feature = "product")]
 mod generate;
 
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ usage: cargo xtask COMMAND
   test                format, lints, architecture, generated files and every test
   setup               names and installs what the build and the tests need and is missing
   generate [--check]  writes (or checks) the reference pages, man pages and completions
+  evidence            runs the whole lab, a quarter of an hour, and writes docs/evidence.md
   bench list          measures reading against ss; needs root and memory
 ";
 
@@ -67,9 +70,11 @@ fn command(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         [demo::CLIENT, rest @ ..] => demo::client(rest, interrupt),
         ["test"] => test::run(interrupt),
         ["setup"] => setup::all(interrupt).map(|()| ExitCode::SUCCESS),
-        ["generate" | "bench", ..] if cfg!(not(feature = "product")) => {
+        ["generate" | "bench" | "evidence", ..] if cfg!(not(feature = "product")) => {
             linked::run(words, interrupt)
         }
+        #[cfg(feature = "product")]
+        ["evidence", rest @ ..] => evidence::run(rest, interrupt),
         #[cfg(feature = "product")]
         ["bench", rest @ ..] => bench::run(rest, interrupt),
         #[cfg(feature = "product")]
