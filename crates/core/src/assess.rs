@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::connection::{Connection, Observed, TimerKind, Unseen};
-use crate::detection::{Backoff, Detection, Noticed, Remembered, probe_period};
+use crate::detection::{Backoff, Detection, Noticed, Remembered, probe_period, strikes};
 use crate::finding::{Code, CodeSet};
 use crate::namespace::Namespace;
 use crate::paths;
@@ -198,7 +198,7 @@ fn exposure(
     else {
         return Exposure::Unknown;
     };
-    if is_fragile(effective) {
+    if is_fragile(effective, target.hz) {
         return Exposure::Fragile;
     }
     match detection.idle.by_settings() {
@@ -216,11 +216,14 @@ fn is_probing(connection: &Connection) -> bool {
         && connection.unacked_bytes == Some(0)
 }
 
-/// One lost probe can kill: a single probe decides, or the user timeout is reached at the tick after
-/// the first probe (or so close behind it that a late timer reaches it).
-fn is_fragile(effective: &EffectiveTimers) -> bool {
+/// One lost probe can kill: a single probe decides, the user timeout is reached at the tick after
+/// the first probe or so close behind it that little is missing, or late timers reach it there.
+fn is_fragile(effective: &EffectiveTimers, hz: Option<Hz>) -> bool {
+    if strikes(effective, hz) <= 1 {
+        return true;
+    }
     let Some(user_timeout) = effective.user_timeout.duration() else {
-        return effective.probes.value <= 1;
+        return false;
     };
     let interval = Duration::from_secs(u64::try_from(effective.interval.value).unwrap_or(0));
     probe_period(effective).is_some_and(|period| user_timeout < period + interval * 2)
@@ -263,7 +266,7 @@ fn codes(
         Noticed::After { by_settings, .. } if by_settings <= target.detect_within => {}
         _ => codes.insert(Code::Slow),
     }
-    codes.insert_all(settings_codes(effective));
+    codes.insert_all(settings_codes(effective, target.hz));
     if is_stale(connection, effective, target) {
         codes.insert(Code::StaleTimer);
     }
@@ -272,7 +275,7 @@ fn codes(
 
 /// What is wrong with settings, whatever the connection does and whichever target it is judged by.
 #[must_use]
-pub fn settings_codes(timers: &EffectiveTimers) -> CodeSet {
+pub fn settings_codes(timers: &EffectiveTimers, hz: Option<Hz>) -> CodeSet {
     let mut codes = CodeSet::default();
     if !timers.keepalive {
         codes.insert(Code::KeepaliveOff);
@@ -281,7 +284,7 @@ pub fn settings_codes(timers: &EffectiveTimers) -> CodeSet {
         }
         return codes;
     }
-    if is_fragile(timers) {
+    if is_fragile(timers, hz) {
         codes.insert(Code::Fragile);
     }
     if timers.idle.value == COLLIDING_IDLE_S {
@@ -374,6 +377,16 @@ mod tests {
                 "enough",
                 with_timers(|t| t.user_timeout = user_timeout(80_000)),
                 Some(Protected),
+            ),
+            (
+                // 595 s may become 611.4 s, and the tick behind it is beyond the user timeout.
+                "late timers use it up",
+                with_timers(|t| {
+                    t.idle = Setting::Socket(595);
+                    t.interval = Setting::Socket(1);
+                    t.user_timeout = user_timeout(600_000);
+                }),
+                Some(Fragile),
             ),
             (
                 "probing",

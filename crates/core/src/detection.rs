@@ -167,6 +167,24 @@ pub fn idle(timers: &EffectiveTimers, hz: Option<Hz>) -> Noticed {
     }
 }
 
+/// After how few unanswered probes in a row a living connection may be given up.
+///
+/// With a user timeout the kernel does not count, it looks at the silence at each tick: ticks that
+/// come late reach the user timeout sooner in the count.
+#[must_use]
+pub fn strikes(timers: &EffectiveTimers, hz: Option<Hz>) -> u32 {
+    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
+    match (timers.user_timeout.duration(), interval(timers)) {
+        (Some(limit), Some(interval)) => {
+            let period = probe_period(timers).unwrap_or(interval);
+            ticks_up_to(limit, late(period), late(interval))
+        }
+        // No tick comes behind the first probe.
+        (Some(_), None) => u32::MAX,
+        (None, _) => u32::try_from(timers.probes.value).unwrap_or(0),
+    }
+}
+
 /// The ticks of the keepalive timer while nobody answers.
 struct Ticks {
     idle: Duration,
@@ -386,6 +404,24 @@ mod tests {
                 "{idle_s}/{interval}/{probes} ut {ut}: {earliest:?}..{latest:?}, saw {measured:?}"
             );
         }
+    }
+
+    #[test]
+    fn late_ticks_use_a_user_timeout_up_with_fewer_probes() {
+        for (idle, interval, probes, user_timeout, needed) in [
+            (60, 10, 6, 120_000, 6),
+            (60, 10, 6, 0, 6),
+            (60, 10, 1, 0, 1),
+            // The first tick may be 16.4 s late, which uses up the time of all nine probes.
+            (600, 1, 9, 609_000, 1),
+            (600, 1, 9, 0, 9),
+            (600, 15, 6, 690_000, 5),
+            (60, 10, 6, 30_000, 1),
+        ] {
+            let timers = timers(idle, interval, probes, user_timeout);
+            assert_eq!(strikes(&timers, hz()), needed, "{idle}/{interval}/{probes}");
+        }
+        assert_eq!(strikes(&timers(600, 1, 9, 609_000), None), 9);
     }
 
     #[test]

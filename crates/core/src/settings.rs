@@ -6,7 +6,7 @@ use crate::namespace::NetnsDefaults;
 
 /// A value outside what the kernel's socket option accepts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{setting} must be between {min} and {max} {unit}, not {value}")]
+#[error("{setting} must be between {min} and {max}{sep}{unit}, not {value}", sep = if unit.is_empty() { "" } else { " " })]
 pub struct OutOfRange {
     /// The setting in sockpulse's vocabulary.
     pub setting: &'static str,
@@ -14,7 +14,7 @@ pub struct OutOfRange {
     pub min: u64,
     /// The largest accepted value.
     pub max: u64,
-    /// What is counted.
+    /// What is counted; empty where the setting's name says so.
     pub unit: &'static str,
     /// What was asked for.
     pub value: u64,
@@ -64,7 +64,7 @@ ranged!(
 );
 ranged!(
     /// `TCP_KEEPCNT`: unanswered probes before the connection is given up (tcp(7)); 1..=127.
-    KeepCnt, u8, "probes", 1, 127, "probes"
+    KeepCnt, u8, "probes", 1, 127, ""
 );
 ranged!(
     /// `TCP_USER_TIMEOUT` in milliseconds (tcp(7), RFC 5482); 0 means off.

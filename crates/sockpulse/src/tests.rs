@@ -125,10 +125,7 @@ fn parts_of_a_second_round_up_and_limits_are_told() {
             new.interval(32_768 * SECOND),
             "interval must be between 1 and 32767 seconds, not 32768",
         ),
-        (
-            new.probes(128),
-            "probes must be between 1 and 127 probes, not 128",
-        ),
+        (new.probes(128), "probes must be between 1 and 127, not 128"),
         (
             new.user_timeout(Duration::MAX),
             "user_timeout must be between",

@@ -106,7 +106,8 @@ fn shorter_idle(subject: &Subject, timers: &EffectiveTimers, now: &Detection) ->
 /// As long as keepalive takes: sooner for data in flight, and no danger for a living peer. One that
 /// is too short is replaced by it.
 fn automatic_user_timeout(subject: &Subject, timers: &EffectiveTimers) -> Option<Change> {
-    let fragile = |timers: &EffectiveTimers| settings_codes(timers).contains(Code::Fragile);
+    let fragile =
+        |timers: &EffectiveTimers| settings_codes(timers, subject.hz).contains(Code::Fragile);
     if !timers.keepalive || subject.rto == Rto::Unknown {
         return None;
     }

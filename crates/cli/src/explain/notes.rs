@@ -1,7 +1,7 @@
 //! What is special about settings: dangers, surprises, and what is often meant otherwise.
 
 use sockpulse_core::assess::settings_codes;
-use sockpulse_core::detection::{idle, probe_period};
+use sockpulse_core::detection::{idle, probe_period, strikes};
 use sockpulse_core::finding::Severity;
 use sockpulse_core::{
     Code, EffectiveTimers, KeepCnt, KeepIdle, KeepIntvl, Noticed, UserTimeout, paths,
@@ -32,7 +32,7 @@ impl Note {
 /// All that applies, what is worst first.
 pub(super) fn of(subject: &Subject, timers: &EffectiveTimers, noticed: Noticed) -> Vec<Note> {
     let mut notes = Vec::new();
-    let codes = settings_codes(timers);
+    let codes = settings_codes(timers, subject.hz);
     notes.extend(codes.iter().filter_map(|code| judged(code, timers)));
     if timers.keepalive {
         notes.extend(degenerate(timers));
@@ -89,6 +89,12 @@ fn judged(code: Code, timers: &EffectiveTimers) -> Option<Note> {
 
 fn fragile(timers: &EffectiveTimers, period: &str) -> Option<String> {
     match timers.user_timeout.duration() {
+        // By the settings it leaves room; late timers use it up.
+        Some(limit) if strikes(timers, None) > 2 => Some(format!(
+            "one lost probe can end a living connection: a first probe after {period} may be late, \
+             and the user timeout of {} is then reached at the next tick",
+            moment(limit)
+        )),
         Some(limit) => Some(format!(
             "one lost probe can end a living connection: the user timeout of {} is shorter than \
              {period} and two intervals",
@@ -161,6 +167,12 @@ fn deciding_user_timeout(
         format!(
             "the user timeout of {limit} decides: without it {count} probes do, after {}",
             moment(without)
+        )
+    } else if i64::from(strikes(timers, subject.hz)) < count {
+        format!(
+            "the user timeout of {limit} replaces the count of probes: where timers run late, {} \
+             unanswered instead of {count} may end a living connection",
+            strikes(timers, subject.hz)
         )
     } else {
         format!("the user timeout of {limit} replaces the count of probes, with the same result")

@@ -89,23 +89,9 @@ impl Settings {
     }
 
     /// After how many unanswered probes a living connection is given up in the worst case.
-    ///
-    /// With a user timeout the kernel does not count, it looks at the silence at each tick: ticks
-    /// that come late reach the user timeout sooner in the count.
     #[must_use]
     pub fn strikes(&self, hz: Hz) -> u32 {
-        let Some(limit) = self.user_timeout.duration() else {
-            return u32::from(self.probes.get());
-        };
-        let (first, step) = (
-            hz.latest(self.period()),
-            hz.latest(self.interval_duration()),
-        );
-        let ticks = limit
-            .saturating_sub(first)
-            .as_nanos()
-            .div_ceil(step.as_nanos());
-        u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+        detection::strikes(&self.timers(), Some(hz))
     }
 }
 
@@ -134,22 +120,6 @@ mod tests {
             user_timeout,
         )
         .unwrap()
-    }
-
-    #[test]
-    fn late_ticks_use_a_user_timeout_up_with_fewer_probes() {
-        let hz = Hz::new(250).unwrap();
-        let auto = UserTimeoutChoice::Auto;
-        for (idle, interval, probes, user_timeout, strikes) in [
-            (60, 10, 6, auto, 6),
-            // The first tick may be 16.4 s late, which uses up the time of all nine probes.
-            (600, 1, 9, auto, 1),
-            (600, 1, 9, UserTimeoutChoice::Off, 9),
-            (600, 15, 6, auto, 5),
-        ] {
-            let settings = settings(idle, interval, probes, user_timeout);
-            assert_eq!(settings.strikes(hz), strikes, "{settings}");
-        }
     }
 
     #[test]
