@@ -457,11 +457,7 @@ mod tests {
             .find(|f| f.code == Code::Slow)
             .unwrap();
         assert_eq!((slow.connections, slow.inheriting), (3, 1));
-        assert!(
-            slow.remedy().starts_with("nsenter -t 99 -n sysctl"),
-            "{}",
-            slow.remedy()
-        );
+        assert!(slow.remedy().ends_with(" --netns 99"), "{}", slow.remedy());
     }
 
     #[test]
@@ -519,7 +515,7 @@ mod tests {
         );
         assert_eq!(
             report.findings[0].remedy(),
-            "nsenter -t 77 -n sysctl -w net.ipv4.tcp_keepalive_probes=5"
+            "sockpulse defaults set --probes 5 --netns 77"
         );
     }
 

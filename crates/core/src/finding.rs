@@ -1,8 +1,8 @@
 //! Findings: judged facts with stable codes. Each code has a page under `docs/findings/`.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use alloc::{format, vec};
 use core::time::Duration;
 
 use crate::assess::{CHATTY_BELOW, LONG_SILENCE};
@@ -304,20 +304,15 @@ impl Finding {
             }
             Code::Slow => {
                 let (idle, interval, probes) = self.recommended();
-                self.sysctl(&[
-                    ("tcp_keepalive_time", idle),
-                    ("tcp_keepalive_intvl", interval),
-                    ("tcp_keepalive_probes", probes),
-                ])
+                self.set_defaults(&[("idle", idle), ("interval", interval), ("probes", probes)])
             }
             Code::Fragile => self.show("--exposure fragile", program),
-            Code::ZeroProbes => self.sysctl(&[("tcp_keepalive_probes", 5)]),
-            Code::IdleCollides => self.sysctl(&[("tcp_keepalive_time", IDLE_THAT_PASSES_S)]),
+            Code::ZeroProbes => self.set_defaults(&[("probes", 5)]),
+            Code::IdleCollides => self.set_defaults(&[("idle", IDLE_THAT_PASSES_S)]),
             // The longer of the two sets the pace.
-            Code::LongerThanPath => self.sysctl(&[
-                ("tcp_keepalive_time", IDLE_THAT_PASSES_S),
-                ("tcp_keepalive_intvl", INTERVAL_S),
-            ]),
+            Code::LongerThanPath => {
+                self.set_defaults(&[("idle", IDLE_THAT_PASSES_S), ("interval", INTERVAL_S)])
+            }
             // It shows each with the command that gives it our values.
             Code::NamespaceDiffers => "sockpulse doctor".to_string(),
             Code::StaleTimer => self.rearm(),
@@ -344,8 +339,8 @@ impl Finding {
             Some("for clients to come; those connected now keep what they have")
         } else if remedy.contains("--rearm") {
             Some("over 30 s; each is probed one idle time after that")
-        } else if remedy.contains("sysctl -w") {
-            Some("until the next boot; a timer that is armed still fires at its old time")
+        } else if remedy.contains("defaults set") {
+            Some("until the next boot without --persist; armed timers follow with --rearm")
         } else {
             None
         }
@@ -376,24 +371,25 @@ impl Finding {
         }
     }
 
-    /// Arms the timers anew, where the namespace can be named.
+    /// Arms the timers anew.
     fn rearm(&self) -> String {
-        match self.entrance {
-            Entrance::Here => "sockpulse defaults set --rearm".to_string(),
-            Entrance::Process(pid) => format!("sockpulse defaults set --rearm --netns {pid}"),
-            Entrance::Unknown => self.explanation(),
-        }
+        self.on_defaults("--rearm")
     }
 
-    fn sysctl(&self, values: &[(&str, u64)]) -> String {
-        let mut words = vec!["sysctl -w".to_string()];
-        words.extend(
-            values
-                .iter()
-                .map(|(name, value)| format!("net.ipv4.{name}={value}")),
-        );
-        self.inside(&words.join(" "))
-            .unwrap_or_else(|| self.explanation())
+    fn set_defaults(&self, values: &[(&str, u64)]) -> String {
+        let words = values
+            .iter()
+            .map(|(name, value)| format!("--{name} {value}"));
+        self.on_defaults(&words.collect::<Vec<_>>().join(" "))
+    }
+
+    /// `defaults set` for the namespace concerned, where that can be named.
+    fn on_defaults(&self, words: &str) -> String {
+        match self.entrance {
+            Entrance::Here => format!("sockpulse defaults set {words}"),
+            Entrance::Process(pid) => format!("sockpulse defaults set {words} --netns {pid}"),
+            Entrance::Unknown => self.explanation(),
+        }
     }
 
     fn explanation(&self) -> String {
@@ -436,6 +432,7 @@ fn plain_name(comm: &Comm) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     fn finding(code: Code) -> Finding {
         Finding {
@@ -486,7 +483,7 @@ mod tests {
             assert!(!finding.sentence().is_empty());
             let remedy = finding.remedy();
             assert!(
-                ["sockpulse ", "sysctl ", "redis-cli ", "nsenter "]
+                ["sockpulse ", "redis-cli ", "nsenter "]
                     .iter()
                     .any(|command| remedy.starts_with(command)),
                 "{remedy}"
@@ -525,7 +522,7 @@ mod tests {
         assert!(
             inside
                 .remedy()
-                .starts_with("nsenter -t 77 -n sysctl -w net.ipv4.")
+                .starts_with("sockpulse defaults set --idle ")
         );
         inside.code = Code::StaleTimer;
         assert_eq!(inside.remedy(), "sockpulse defaults set --rearm --netns 77");
