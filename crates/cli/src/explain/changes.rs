@@ -64,7 +64,7 @@ fn some_probes(subject: &Subject, timers: &EffectiveTimers) -> Option<Change> {
         ..subject.defaults.clone()
     };
     Some(Change {
-        how: sysctl(subject, "tcp_keepalive_probes", PROBES)?,
+        how: default(subject, &format!("--probes {PROBES}"))?,
         outcome: idle_outcome(reckoned(subject, subject.timers, &defaults).idle)?,
     })
 }
@@ -77,7 +77,7 @@ fn shorter_idle(subject: &Subject, timers: &EffectiveTimers, now: &Detection) ->
     }
     let (how, then) = match (
         timers.idle.origin,
-        sysctl(subject, "tcp_keepalive_time", IDLE_S),
+        default(subject, &format!("--idle {IDLE_S}s")),
     ) {
         (Some(Origin::Namespace), Some(command)) => {
             let defaults = NetnsDefaults {
@@ -158,7 +158,7 @@ fn fewer_retransmissions(
     };
     let then = reckoned(subject, subject.timers, &defaults);
     Some(Change {
-        how: sysctl(subject, "tcp_retries2", RETRIES2)?,
+        how: retries2(subject)?,
         outcome: data_outcome(then.unacknowledged),
     })
 }
@@ -169,15 +169,27 @@ fn reckoned(subject: &Subject, timers: SocketTimers, defaults: &NetnsDefaults) -
     Detection::of(&timers.effective(defaults), Some(&backoff), subject.hz)
 }
 
-/// The command for the namespace concerned; there is none where several are or no way in is known.
-fn sysctl(subject: &Subject, name: &str, value: u32) -> Option<String> {
-    let command = format!("sysctl -w net.ipv4.{name}={value}");
+/// `defaults set` for the namespace concerned; there is none where several are or no way in is known.
+fn default(subject: &Subject, setting: &str) -> Option<String> {
+    let here = format!("sockpulse defaults set {setting}");
+    inside(subject, here.clone(), |pid| format!("{here} --netns {pid}"))
+}
+
+/// The same for `tcp_retries2`, which is no default of keepalive.
+fn retries2(subject: &Subject) -> Option<String> {
+    let here = format!("sysctl -w net.ipv4.tcp_retries2={RETRIES2}");
+    inside(subject, here.clone(), |pid| {
+        format!("nsenter -t {pid} -n {here}")
+    })
+}
+
+fn inside(subject: &Subject, here: String, there: impl Fn(u32) -> String) -> Option<String> {
     match &subject.whose {
-        Whose::Asked { .. } => Some(command),
+        Whose::Asked { .. } => Some(here),
         Whose::Open(group) if group.namespaces > 1 => None,
         Whose::Open(group) => match group.entrance {
-            Entrance::Here => Some(command),
-            Entrance::Process(pid) => Some(format!("nsenter -t {pid} -n {command}")),
+            Entrance::Here => Some(here),
+            Entrance::Process(pid) => Some(there(pid)),
             Entrance::Unknown => None,
         },
     }
