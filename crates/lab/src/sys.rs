@@ -90,9 +90,18 @@ pub(crate) fn packet_socket(interface: &str) -> Result<OwnedFd, Errno> {
         // Protocol 0: nothing arrives before it is bound.
         None,
     )?;
+    let on: i32 = 1;
+    let (from, len) = ((&raw const on).cast(), socklen::<i32>());
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
+    // SAFETY: `from` points to `len` bytes that live across the call.
+    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, from, len) })?;
     let name = std::ffi::CString::new(interface).map_err(|_| Errno::INVAL)?;
     // SAFETY: the name ends with a zero and lives across the call.
     let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    if index == 0 {
+        // It would listen on every interface.
+        return Err(Errno::NODEV);
+    }
     // SAFETY: sockaddr_ll holds plain numbers, for which zeroes are valid.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = u16::try_from(libc::AF_PACKET).map_err(|_| Errno::INVAL)?;
@@ -102,11 +111,6 @@ pub(crate) fn packet_socket(interface: &str) -> Result<OwnedFd, Errno> {
     let from = (&raw const address).cast();
     // SAFETY: `from` points to `len` bytes that live across the call.
     checked(unsafe { libc::bind(socket.as_raw_fd(), from, len) })?;
-    let on: i32 = 1;
-    let (from, len) = ((&raw const on).cast(), socklen::<i32>());
-    let (level, option) = (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
-    // SAFETY: `from` points to `len` bytes that live across the call.
-    checked(unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, from, len) })?;
     Ok(socket)
 }
 
@@ -187,4 +191,36 @@ fn checked(result: i32) -> Result<(), Errno> {
         return Err(Errno::from_io_error(&error).unwrap_or(Errno::IO));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A control message as the kernel writes it.
+    fn control(kind: i32, seconds: i64, nanos: i64) -> Vec<u8> {
+        let header = size_of::<libc::cmsghdr>();
+        let mut bytes = (header + 16).to_ne_bytes().to_vec();
+        bytes.resize(header - 8, 0);
+        bytes.extend(libc::SOL_SOCKET.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(seconds.to_ne_bytes());
+        bytes.extend(nanos.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn the_kernels_time_is_read_and_nothing_else() {
+        let bytes = control(libc::SCM_TIMESTAMPNS, 7, 5);
+        let time = Duration::from_secs(7) + Duration::from_nanos(5);
+        assert_eq!(timestamp(&bytes, bytes.len()), Some(time));
+        for length in 0..bytes.len() {
+            assert_eq!(timestamp(&bytes, length), None, "{length} bytes");
+        }
+        assert_eq!(timestamp(&bytes, 100), None, "longer than it is");
+        let other = control(1, 7, 5);
+        assert_eq!(timestamp(&other, other.len()), None);
+        let negative = control(libc::SCM_TIMESTAMPNS, -1, 0);
+        assert_eq!(timestamp(&negative, negative.len()), None);
+    }
 }
