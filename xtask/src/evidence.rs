@@ -81,8 +81,8 @@ fn page(evidence: &Value, date: &str) -> String {
         "# Evidence\n\n\
          <!-- Written by `cargo xtask evidence` from what was measured: do not edit. -->\n\n\
          What the model says, held against the kernel: {} cases with real sockets in network\n\
-         namespaces, of which {holds} ended as predicted. Measured on {date}, Linux {}, {} ticks a\n\
-         second, by `sockpulse lab all --slow`.\n\n\
+         namespaces, of which {holds} went as predicted. Measured on {date}, Linux {}, {} ticks\n\
+         a second, by `sockpulse lab all --slow`.\n\n\
          A case holds when read() returned the predicted error within the predicted window: not more\n\
          than 5 ms before the earliest moment (rounding of clocks), and not more than 60 ms behind the\n\
          latest (the time until a waiting program runs). Where a connection is to stay, it was watched\n\
@@ -92,7 +92,7 @@ fn page(evidence: &Value, date: &str) -> String {
          `sockpulse lab NAME` repeats one with its timeline; see [what happens when a peer\n\
          dies](concepts/when-a-peer-dies.md).\n\n## Cases\n\n{HEADING}",
         cases.len(),
-        word(&evidence["machine"]["kernel"]),
+        version(word(&evidence["machine"]["kernel"])),
         evidence["machine"]["hz"],
     );
     for run in &cases {
@@ -175,6 +175,11 @@ fn twin(scenario: &Scenario, cases: &[&Value]) -> String {
     text
 }
 
+/// The release without what a builder appended to it.
+fn version(release: &str) -> &str {
+    release.split('-').next().unwrap_or(release)
+}
+
 fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("unknown")
 }
@@ -187,7 +192,7 @@ mod tests {
     fn the_page_says_what_was_measured_and_where() {
         let evidence: Value = serde_json::from_str(
             r#"{"schema_version": 1, "failed": 1,
-                "machine": {"kernel": "6.18.44", "hz": 250, "rights": "own"},
+                "machine": {"kernel": "6.18.44-local", "hz": 250, "rights": "own"},
                 "runs": [
                   {"name": "vanish", "title": "vanish 2/1/3", "fault": "drops", "verdict": "holds",
                    "why": null, "measured": {"ending": "ETIMEDOUT", "after_s": 5.08},
@@ -203,8 +208,8 @@ mod tests {
         let page = page(&evidence, "2026-11-21");
         for part in [
             "2 cases with real sockets",
-            "of which 1 ended as predicted",
-            "Measured on 2026-11-21, Linux 6.18.44, 250 ticks",
+            "of which 1 went as predicted",
+            "Measured on 2026-11-21, Linux 6.18.44, 250 ticks\na second",
             "| vanish 2/1/3 | drops | 5.000 to 5.128 | 5.080 | ETIMEDOUT | holds |",
             "| reset off | none | stays | 1.000 | ECONNRESET | **differs**: it was to stay |",
             "Predicted: 77 to 150 false deaths",

@@ -181,8 +181,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             reported: "A peer that reads very slowly keeps a connection for as long as it likes: no \
                 timeout of the kernel's ends it, so that the program has to measure its own pace.",
             ours: "The same without a user timeout. With one the connection is given up although data \
-                passes every second: the clock of a closed window starts anew only when the window \
-                takes all of the first queued buffer.",
+                passes every second: its clock starts anew only when the window takes all of the first \
+                queued buffer (tcp_ack_probe()).",
         }),
         ..row(
             "slow-reader",
