@@ -3,6 +3,7 @@
 //! It has no name and no file: when the process ends, however it ends, nothing is left of it. The
 //! programs that it started are killed by the kernel when its thread ends (`PR_SET_PDEATHSIG`).
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Command, Stdio};
@@ -67,12 +68,6 @@ impl Host {
         };
         host.ip(&["link set lo up"])?;
         Ok(host)
-    }
-
-    /// What it is called in messages.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
     }
 
     /// The file of its namespace, as `ip link … netns` takes it.
@@ -167,7 +162,9 @@ impl Host {
         text: String,
     ) -> Result<()> {
         let mut command = Command::new(program);
-        command.args(arguments).env("PATH", search_path());
+        command
+            .args(arguments)
+            .env("PATH", search_path(std::env::var_os("PATH")));
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(Stdio::piped());
         let mut child = self.spawn(program, package, command)?;
@@ -180,8 +177,11 @@ impl Host {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().next().unwrap_or_default();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let said = match stderr.lines().next() {
+            Some(line) => line.trim().to_owned(),
+            None => output.status.to_string(),
+        };
         let missing_right = said.contains("not permitted") || said.contains("ermission denied");
         if missing_right {
             return Err(Error::NotPermitted {
@@ -192,7 +192,7 @@ impl Host {
         Err(Error::Program {
             program,
             host: self.name,
-            said: said.trim().to_owned(),
+            said,
         })
     }
 
@@ -227,9 +227,34 @@ fn work(todo: &Receiver<Job>) {
     }
 }
 
-/// `PATH` with the folders in which `ip` and `nft` are, which the PATH of a plain user lacks.
-fn search_path() -> std::ffi::OsString {
-    let mut path = std::env::var_os("PATH").unwrap_or_default();
-    path.push(":/usr/sbin:/sbin:/usr/bin:/bin");
-    path
+/// `PATH` with the folders in which `ip` and `nft` are, which the PATH of a plain user lacks. An
+/// empty entry would be the current folder, in which anybody may have put a program of that name.
+fn search_path(path: Option<OsString>) -> OsString {
+    let folders = "/usr/sbin:/sbin:/usr/bin:/bin";
+    match path {
+        Some(mut path) if !path.is_empty() => {
+            path.push(":");
+            path.push(folders);
+            path
+        }
+        _ => folders.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_looked_for_where_the_user_says_then_in_the_systems_folders() {
+        let folders = "/usr/sbin:/sbin:/usr/bin:/bin";
+        for (path, searched) in [
+            (None, folders.to_owned()),
+            (Some(""), folders.to_owned()),
+            (Some("/opt/bin"), format!("/opt/bin:{folders}")),
+        ] {
+            let found = search_path(path.map(OsString::from));
+            assert_eq!(found, OsString::from(searched), "{path:?}");
+        }
+    }
 }
