@@ -44,23 +44,17 @@ pub fn now() -> Duration {
     Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// More packets than any scenario sends; what comes after them is counted, not kept.
+/// More packets than any scenario sends; what comes after them is not kept.
 const KEPT: usize = 4096;
 /// Enough for the headers.
 const SNAP: usize = 256;
 /// How soon a capture notices that it is to end.
 const STEP: Duration = Duration::from_millis(100);
 
-#[derive(Debug, Default)]
-struct Seized {
-    packets: Vec<Seen>,
-    count: usize,
-}
-
 /// A running capture. Dropping it ends it.
 #[derive(Debug)]
 pub struct Capture {
-    seized: Arc<Mutex<Seized>>,
+    seized: Arc<Mutex<Vec<Seen>>>,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,7 +69,7 @@ impl Capture {
         let socket = host
             .run(move || sys::packet_socket(interface))
             .map_err(Error::system("open a packet socket"))?;
-        let seized = Arc::new(Mutex::new(Seized::default()));
+        let seized = Arc::new(Mutex::new(Vec::new()));
         let ended = Arc::new(AtomicBool::new(false));
         let (into, until) = (seized.clone(), ended.clone());
         let thread = std::thread::Builder::new()
@@ -89,19 +83,12 @@ impl Capture {
         })
     }
 
-    /// Ends it and gives what was seen, and how many packets there were.
+    /// Ends it and gives what was seen, oldest first.
     #[must_use]
-    pub fn finish(mut self) -> (Vec<Seen>, usize) {
+    pub fn finish(mut self) -> Vec<Seen> {
         self.end();
         let mut seized = self.seized.lock().unwrap_or_else(PoisonError::into_inner);
-        (std::mem::take(&mut seized.packets), seized.count)
-    }
-
-    /// What was seen until now, oldest first.
-    #[must_use]
-    pub fn so_far(&self) -> Vec<Seen> {
-        let seized = self.seized.lock().unwrap_or_else(PoisonError::into_inner);
-        seized.packets.clone()
+        std::mem::take(&mut seized)
     }
 
     fn end(&mut self) {
@@ -119,7 +106,7 @@ impl Drop for Capture {
 }
 
 /// Takes packets until told to end, and then those that still wait.
-fn listen(socket: &OwnedFd, into: &Mutex<Seized>, ended: &AtomicBool) {
+fn listen(socket: &OwnedFd, into: &Mutex<Vec<Seen>>, ended: &AtomicBool) {
     let step = Timespec::try_from(STEP).expect("a tenth of a second");
     let mut buffer = [0; SNAP];
     loop {
@@ -141,14 +128,13 @@ fn listen(socket: &OwnedFd, into: &Mutex<Seized>, ended: &AtomicBool) {
     }
 }
 
-fn keep(envelope: &sys::Envelope, buffer: &[u8], into: &Mutex<Seized>) {
+fn keep(envelope: &sys::Envelope, buffer: &[u8], into: &Mutex<Vec<Seen>>) {
     let Some(packet) = buffer.get(..envelope.length).and_then(Packet::parse) else {
         return;
     };
     let mut seized = into.lock().unwrap_or_else(PoisonError::into_inner);
-    seized.count += 1;
-    if seized.packets.len() < KEPT {
-        seized.packets.push(Seen {
+    if seized.len() < KEPT {
+        seized.push(Seen {
             at: envelope.at,
             way: if envelope.outgoing { Way::Out } else { Way::In },
             packet,

@@ -44,7 +44,7 @@ pub enum Error {
         program: &'static str,
         /// Where it ran.
         host: &'static str,
-        /// The last line that it wrote to stderr.
+        /// The first line that it wrote to stderr, else how it ended.
         said: String,
     },
     /// A system call failed.
@@ -80,9 +80,6 @@ pub enum Error {
         /// For how long.
         seconds: u64,
     },
-    /// The scenario was stopped from outside.
-    #[error("finish: interrupted")]
-    Interrupted,
 }
 
 impl Error {

@@ -50,7 +50,7 @@ pub fn run(trial: &Trial, begun: impl FnOnce(&Prediction)) -> Result<Report> {
         let _ = child.kill();
         let _ = child.wait();
     }
-    let (packets, _) = capture.finish();
+    let packets = capture.finish();
     let wall = clocks.1 + scene.base.saturating_duration_since(clocks.0);
     let wall = scene.counts.exactly(wall, &packets);
     let after = (clocks.1 + at.saturating_duration_since(clocks.0)).saturating_sub(wall);

@@ -45,14 +45,10 @@ pub(crate) struct TcpInfo {
     pub(crate) rto: Duration,
     /// Unanswered probes.
     pub(crate) probes: u8,
-    /// Retransmissions of the same data so far.
-    pub(crate) retransmits: u8,
     /// Data segments that are not acknowledged.
     pub(crate) unacked: u32,
     /// Bytes that were written and not sent.
     pub(crate) not_sent: u32,
-    /// `TCP_ESTABLISHED` and its siblings.
-    pub(crate) state: u8,
 }
 
 /// Asks for it.
@@ -71,10 +67,8 @@ pub(crate) fn tcp_info(socket: impl AsFd) -> Result<TcpInfo, Errno> {
         silence: Duration::from_millis(silence.into()),
         rto: Duration::from_micros(info.tcpi_rto.into()),
         probes: info.tcpi_probes,
-        retransmits: info.tcpi_retransmits,
         unacked: info.tcpi_unacked,
         not_sent: info.tcpi_notsent_bytes,
-        state: info.tcpi_state,
     })
 }
 
