@@ -61,8 +61,11 @@ pub(crate) fn ending(socket: &TcpStream, deadline: Instant) -> Result<(Instant, 
         let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput);
         let timeout = timeout.map_err(Error::system("wait for a deadline"))?;
         let mut polled = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
-        let woken =
-            poll(&mut polled, Some(&timeout)).map_err(Error::system("wait for a socket"))?;
+        let woken = match poll(&mut polled, Some(&timeout)) {
+            // Somebody stopped this process and let it go on, or looks at it with a debugger.
+            Err(rustix::io::Errno::INTR) => continue,
+            woken => woken.map_err(Error::system("wait for a socket"))?,
+        };
         let at = Instant::now();
         if woken == 0 {
             return Ok((at, Ending::Stayed));
