@@ -5,6 +5,8 @@ use std::time::Duration;
 use sockpulse_core::machine::{
     Errno, Event, Lateness, Outcome, Setup, Simulation, Start, Window, predict,
 };
+use sockpulse_core::plan::{self, Loss};
+use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl};
 
 use crate::fault::{Fault, PeerWindow, Unread};
 use crate::scenario::Begin;
@@ -33,7 +35,7 @@ pub enum Predicted {
         /// How.
         ending: Ending,
     },
-    /// How late timers are decides.
+    /// How late timers are decides, or which packets are lost.
     Depends,
 }
 
@@ -70,10 +72,14 @@ pub struct Expectation {
 const STEPS: usize = 64;
 
 impl Prediction {
-    /// Of a connection that begins so, in a world with that fault.
-    pub(crate) fn of(setup: &Setup, begin: Begin, fault: Fault) -> Self {
-        if let Fault::Killed(unread) = fault {
-            return Self::of_killed(unread);
+    /// Of a connection that begins so, in a world with that fault, watched for so long if it stays.
+    pub(crate) fn of(setup: &Setup, begin: Begin, fault: Fault, watch: Duration) -> Self {
+        match fault {
+            Fault::Killed(unread) => return Self::of_killed(unread),
+            Fault::Loss { permille } if chance_of_death(setup, permille, watch) > NEGLIGIBLE => {
+                return Self::without_steps(Predicted::Depends);
+            }
+            _ => {}
         }
         let start = begin.start();
         let noted = match begin {
@@ -81,7 +87,8 @@ impl Prediction {
             _ => 0,
         };
         let world = |noted| move || fault.world(begin.window(), noted);
-        let outcome = |setup: &Setup, noted| match predict(setup, start, world(noted), HORIZON) {
+        let horizon = horizon(setup);
+        let outcome = |setup: &Setup, noted| match predict(setup, start, world(noted), horizon) {
             Outcome::Alive => Predicted::Stays,
             Outcome::Depends => Predicted::Depends,
             Outcome::Ends { at, errno, .. } => Predicted::Ends {
@@ -119,8 +126,12 @@ impl Prediction {
             Unread::Data => Ending::Error(Errno::ConnectionReset.number()),
         };
         let at = Window::at(Duration::ZERO);
+        Self::without_steps(Predicted::Ends { at, ending })
+    }
+
+    const fn without_steps(outcome: Predicted) -> Self {
         Self {
-            outcome: Predicted::Ends { at, ending },
+            outcome,
             steps: Vec::new(),
             with_tail_loss_probe: Vec::new(),
         }
@@ -139,8 +150,49 @@ impl Prediction {
     }
 }
 
-/// How far the model looks: the kernel's own defaults end sooner.
-const HORIZON: Duration = Duration::from_secs(3 * 3600);
+/// How far the model looks: far enough for the settings to end it, and for a busy connection.
+fn horizon(setup: &Setup) -> Duration {
+    const BUSY: Duration = Duration::from_secs(3 * 3600);
+    let timers = setup.timers.effective(&setup.defaults);
+    let seconds = |value: i64| Duration::from_secs(u64::try_from(value).unwrap_or(0));
+    // The last probe waits too.
+    let ticks = u32::try_from(timers.probes.value).map_or(1, |probes| probes.saturating_add(2));
+    let all = [
+        seconds(timers.idle.value),
+        seconds(timers.interval.value).saturating_mul(ticks),
+        timers.user_timeout.duration().unwrap_or_default(),
+    ]
+    .into_iter()
+    .fold(BUSY, Duration::saturating_add);
+    // The wheel fires an eighth too late at most.
+    all.saturating_add(all / 8)
+}
+
+/// A chance that is taken for none.
+const NEGLIGIBLE: f64 = 1e-4;
+
+/// The chance that loss alone ends an idle connection while it is watched, or a little more; 1 where it
+/// cannot be told.
+fn chance_of_death(setup: &Setup, permille: u16, watch: Duration) -> f64 {
+    let timers = setup.timers.effective(&setup.defaults);
+    if !timers.keepalive || permille == 0 {
+        return 0.0;
+    }
+    let whole = |value: i64| u64::try_from(value).ok();
+    let asked = || {
+        let settings = plan::Settings {
+            idle: KeepIdle::new(whole(timers.idle.value)?).ok()?,
+            interval: KeepIntvl::new(whole(timers.interval.value)?).ok()?,
+            probes: KeepCnt::new(whole(timers.probes.value)?).ok()?,
+            user_timeout: timers.user_timeout,
+        };
+        let loss = Loss::new(f64::from(permille) / 1_000.0)?;
+        let ends = plan::rhythm(&settings, setup.hz?).ends_per_day(loss);
+        Some(ends * watch.as_secs_f64() / 86_400.0)
+    };
+    asked().unwrap_or(1.0).min(1.0)
+}
+
 /// How far the steps of a connection go that stays.
 const SHOWN: Duration = Duration::from_secs(60);
 
@@ -184,4 +236,56 @@ fn steps(exact: Vec<(Duration, Event)>, late: Vec<(Duration, Event)>) -> Vec<Exp
         })
         .take(STEPS)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sockpulse_core::{Hz, NetnsDefaults};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    const WATCH: Duration = Duration::from_secs(12);
+
+    fn outcome(settings: Settings, fault: Fault) -> Predicted {
+        let mut setup = Setup::new(settings.timers(), NetnsDefaults::KERNEL);
+        setup.hz = Hz::new(250);
+        Prediction::of(&setup, Begin::Idle, fault, WATCH).outcome
+    }
+
+    #[test]
+    fn a_vanished_peer_is_noticed_however_long_it_takes() {
+        for (settings, seconds) in [
+            (Settings::INHERITED, 7_200 + 9 * 75),
+            (Settings::own(32_767, 1, 3), 32_767 + 3),
+            (Settings::own(1, 32_767, 127), 127 * 32_767 + 1),
+            (Settings::own(2, 600, 3).and(40_000_000), 40_000),
+        ] {
+            let Predicted::Ends { at, ending } = outcome(settings, Fault::Vanish) else {
+                panic!("{settings} stays");
+            };
+            assert_eq!(ending, Ending::Error(Errno::TimedOut.number()));
+            assert_eq!(at.earliest, Duration::from_secs(seconds), "{settings}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_predicted_where_luck_decides() {
+        let lossy = |settings, permille| outcome(settings, Fault::Loss { permille });
+        for (settings, permille, predicted) in [
+            (Settings::own(1, 1, 8), 100, Predicted::Stays),
+            (Settings::own(1, 1, 8), 900, Predicted::Depends),
+            (Settings::own(1, 1, 1), 10, Predicted::Depends),
+            // A user timeout takes the place of the count.
+            (Settings::own(1, 1, 8).and(2_000), 100, Predicted::Depends),
+            (Settings::own(1, 1, 1), 0, Predicted::Stays),
+            (Settings::OFF, 999, Predicted::Stays),
+        ] {
+            assert_eq!(
+                lossy(settings, permille),
+                predicted,
+                "{settings} at {permille}"
+            );
+        }
+    }
 }

@@ -50,6 +50,7 @@ pub enum Verdict {
 pub const EARLY: Duration = Duration::from_millis(5);
 /// What scheduling may take until a waiting program runs.
 pub const LATE: Duration = Duration::from_millis(60);
+
 impl Timed {
     /// Whether it is a RST, or an ICMP error.
     #[must_use]
@@ -70,7 +71,7 @@ pub(crate) fn judge(
 ) -> Verdict {
     let otherwise = expected.is_some_and(|expected| expected.ending() != ending);
     match predicted {
-        Predicted::Depends => Verdict::Differs("the model cannot tell".into()),
+        Predicted::Depends => Verdict::Differs("luck decides, nothing could be predicted".into()),
         _ if otherwise => Verdict::Differs("the table of scenarios expects something else".into()),
         Predicted::Stays if ending == Ending::Stayed => Verdict::Holds,
         Predicted::Stays => Verdict::Differs("it was to stay".into()),

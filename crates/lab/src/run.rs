@@ -37,7 +37,7 @@ pub fn run(trial: &Trial, begun: impl FnOnce(&Prediction)) -> Result<Report> {
     let clocks = (Instant::now(), capture::now());
     let mut scene = scene::set(trial, &topology)?;
     let setup = setup(&topology, trial.settings, scene.rto)?;
-    let mut prediction = Prediction::of(&setup, scenario.begin, trial.fault);
+    let mut prediction = Prediction::of(&setup, scenario.begin, trial.fault, trial.watch);
     begun(&prediction);
     let deadline = scene.base
         + match prediction.outcome {

@@ -86,7 +86,7 @@ fn steps(out: &mut Vec<u8>, report: &Report) {
             _ => continue,
         };
         if shown >= LINES {
-            return line(out, &row("…", "", ""));
+            return line(out, "…");
         }
         let measured = packet.map_or_else(|| "-".into(), |timed| time(timed.after));
         let step: &Expectation = step;
@@ -113,9 +113,9 @@ fn name(sent: Sent) -> String {
 fn ending(out: &mut Vec<u8>, report: &Report) {
     let measured = time(report.after);
     let (predicted, said) = match &report.prediction.outcome {
-        Predicted::Stays => ("stays".into(), "still there".to_owned()),
-        Predicted::Depends => ("depends".into(), "?".into()),
-        Predicted::Ends { at, ending } => (window(at), ending.to_string()),
+        Predicted::Stays => ("stays".into(), None),
+        Predicted::Depends => ("depends".into(), None),
+        Predicted::Ends { at, ending } => (window(at), Some(ending.to_string())),
     };
     let what = match report.ending {
         sockpulse_lab::Ending::Stayed => "still there, watched no longer".to_owned(),
@@ -124,7 +124,7 @@ fn ending(out: &mut Vec<u8>, report: &Report) {
         sockpulse_lab::Ending::Error(_) => format!("read() fails: {}", report.ending),
     };
     line(out, &row(&predicted, &measured, &what));
-    if said != report.ending.to_string() && !matches!(report.prediction.outcome, Predicted::Stays) {
+    if let Some(said) = said.filter(|said| *said != report.ending.to_string()) {
         line(out, &row("", "", &format!("predicted was {said}")));
     }
 }
