@@ -118,6 +118,7 @@ fn values_that_are_impossible_are_refused_with_the_reason() {
 fn the_lab_lists_its_scenarios_and_refuses_what_means_nothing() {
     insta::assert_snapshot!(answers(&[
         "lab",
+        "lab --idle 5s",
         "lab vanihs",
         "lab vanish --slow",
         "lab vanish --loss 3%",

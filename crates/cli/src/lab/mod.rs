@@ -41,6 +41,10 @@ pub(crate) fn run_command(
         return Err(CommandError::new(ErrorKind::Usage, refusal).hint("sockpulse lab all --slow"));
     }
     match args.scenario.as_deref() {
+        None if args.asks_for_settings() || args.loss.is_some() => {
+            let refusal = "settings and faults belong to a scenario, and none was named";
+            Err(CommandError::new(ErrorKind::Usage, refusal).hint("sockpulse lab vanish --idle 5s"))
+        }
         None => list(face, out),
         Some(args::ALL) => all(args, face, out),
         Some(args::HOUR) => hour(args, face, out),
