@@ -81,7 +81,8 @@ fn one(args: &LabArgs, name: &str, face: &Face, out: &mut dyn Write) -> Result<E
     Ok(exit(report.verdict == Verdict::Holds))
 }
 
-/// Every case of every scenario, side by side, the longest first; then the hour.
+/// Every case of every scenario, side by side, the longest first; then the hour. What could not be run
+/// is told behind what could: a quarter of an hour of measuring is not thrown away.
 fn all(args: &LabArgs, face: &Face, out: &mut dyn Write) -> Result<Exit, CommandError> {
     if args.asks_for_settings() || args.loss.is_some() {
         let refusal = "settings belong to one scenario; `lab all` runs each with its own";
@@ -92,34 +93,48 @@ fn all(args: &LabArgs, face: &Face, out: &mut dyn Write) -> Result<Exit, Command
     let rights = Rights::acquire().map_err(failed)?;
     let trials = trials(args.slow);
     let progress = Progress::of("lab");
-    let mut reports: Vec<Option<Report>> = vec![None; trials.len()];
-    let mut failure = None;
+    let mut reports = Vec::new();
+    let mut failures = Vec::new();
     let mut done = 0;
     run_many(&trials, AT_ONCE, |number, report| {
         done += 1;
         progress.say(&format!("{done} of {} done", trials.len()));
         match report {
-            Ok(report) => reports[number] = Some(report),
-            Err(error) => failure = failure.take().or(Some((trials[number].title(), error))),
+            Ok(report) => reports.push(report),
+            Err(error) => failures.push((trials[number].title(), error)),
         }
     });
-    if let Some((title, error)) = failure {
-        progress.end();
-        return Err(failed(error).hint(format!("it was {title}")));
-    }
-    let reports: Vec<Report> = reports.into_iter().flatten().collect();
-    let deaths = if args.slow {
+    let mut deaths = None;
+    if args.slow && !reports.is_empty() {
         progress.say(&format!("{}: a minute", args::HOUR));
-        Some(lossy_hour(Hour::default()).map_err(failed)?)
-    } else {
-        None
-    };
+        match lossy_hour(Hour::default()) {
+            Ok(counted) => deaths = Some(counted),
+            Err(error) => failures.push((args::HOUR.to_owned(), error)),
+        }
+    }
     progress.end();
-    show_all(rights, &reports, deaths.as_ref(), face, out)?;
+    if !reports.is_empty() {
+        show_all(rights, &reports, deaths.as_ref(), face, out)?;
+    }
+    if let Some(error) = not_run(failures) {
+        return Err(error);
+    }
     let holds = reports
         .iter()
         .all(|report| report.verdict == Verdict::Holds);
     Ok(exit(holds && deaths.is_none_or(|deaths| deaths.holds())))
+}
+
+/// The first failure, which stands for all.
+fn not_run(failures: Vec<(String, sockpulse_lab::Error)>) -> Option<CommandError> {
+    let others = failures.len().saturating_sub(1);
+    let (title, error) = failures.into_iter().next()?;
+    let told = match others {
+        0 => format!("it was {title}; all else was run"),
+        1 => format!("it was {title}; one other could not be run either"),
+        n => format!("it was {title}; {n} others could not be run either"),
+    };
+    Some(failed(error).hint(told))
 }
 
 /// What takes long is begun first.

@@ -154,3 +154,26 @@ fn a_run_that_differs_is_counted() {
     assert_eq!(document["failed"], 2);
     assert_eq!(document["runs"][0]["why"], "it was to stay");
 }
+
+#[test]
+fn what_could_not_be_run_is_told_and_is_no_success() {
+    let late = |event| sockpulse_lab::Error::Late { event, seconds: 10 };
+    let failures = |events: &[&'static str]| {
+        let failures = events
+            .iter()
+            .map(|event| ("vanish 2/1/3".into(), late(event)));
+        super::not_run(failures.collect())
+    };
+    assert!(failures(&[]).is_none());
+    for (events, hint) in [
+        (&["a way"][..], "it was vanish 2/1/3; all else was run"),
+        (
+            &["a way", "b", "c"],
+            "it was vanish 2/1/3; 2 others could not be run either",
+        ),
+    ] {
+        let error = failures(events).unwrap();
+        assert_eq!(error.to_string(), "failed to see a way within 10 s");
+        assert_eq!((error.status(), error.hints()), (3, &[hint.to_owned()][..]));
+    }
+}
