@@ -214,7 +214,7 @@ mod tests {
             "| reset off | none | stays | 1.000 | ECONNRESET | **differs**: it was to stay |",
             "Predicted: 77 to 150 false deaths",
             "Measured: 108. Verdict: holds.",
-            "### vanish (test-idle.py)",
+            "### user-timeout-idle (test-idle.py)",
         ] {
             assert!(page.contains(part), "{part}\n{page}");
         }
