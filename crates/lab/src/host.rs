@@ -162,9 +162,7 @@ impl Host {
         text: String,
     ) -> Result<()> {
         let mut command = Command::new(program);
-        command
-            .args(arguments)
-            .env("PATH", search_path(std::env::var_os("PATH")));
+        command.args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(Stdio::piped());
         let mut child = self.spawn(program, package, command)?;
@@ -202,6 +200,7 @@ impl Host {
         package: &'static str,
         mut command: Command,
     ) -> Result<Child> {
+        command.env("PATH", search_path(std::env::var_os("PATH")));
         let spawned = self.run(move || sys::die_with_this_thread(&mut command).spawn());
         spawned.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::MissingProgram { program, package },
@@ -227,7 +226,7 @@ fn work(todo: &Receiver<Job>) {
     }
 }
 
-/// `PATH` with the folders in which `ip` and `nft` are, which the PATH of a plain user lacks. An
+/// `PATH` with the folders in which `ip` and `nft` are, which that of a plain user lacks. An
 /// empty entry would be the current folder, in which anybody may have put a program of that name.
 fn search_path(path: Option<OsString>) -> OsString {
     let folders = "/usr/sbin:/sbin:/usr/bin:/bin";
