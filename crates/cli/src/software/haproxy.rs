@@ -9,9 +9,9 @@ pub(super) const ABOUT: About = About {
     aliases: &[],
     title: "HAProxy",
     expresses: [
-        "seconds (2.4 and newer)",
-        "seconds (2.4 and newer)",
-        "a number (2.4 and newer)",
+        "seconds (2.3 and newer)",
+        "seconds (2.3 and newer)",
+        "a number (2.3 and newer)",
         "milliseconds, on bind and server",
     ],
     by_itself: "keepalive off on both sides",
