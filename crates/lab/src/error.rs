@@ -82,6 +82,9 @@ pub enum Error {
     },
 }
 
+const ROOT: &str = "run it as root (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW); a container has them with \
+                    --privileged";
+
 impl Error {
     /// For `map_err` on a system call.
     pub(crate) fn system<E: Into<io::Error>>(operation: &'static str) -> impl FnOnce(E) -> Self {
@@ -106,18 +109,45 @@ impl Error {
     #[must_use]
     pub fn remedies(&self) -> Vec<String> {
         match self {
-            Self::NotPermitted { .. } => vec![
-                "run it as root (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW); a container has them \
-                 with --privileged"
-                    .into(),
-                "or let users make user namespaces: sysctl kernel.unprivileged_userns_clone=1, and \
-                 where AppArmor restricts them kernel.apparmor_restrict_unprivileged_userns=0"
-                    .into(),
-            ],
+            Self::NotPermitted { errno, .. } => {
+                let namespaces = match *errno {
+                    // What create_user_ns() says when there are as many as may be.
+                    Errno::NOSPC => {
+                        "or let there be more user namespaces: sysctl user.max_user_namespaces"
+                    }
+                    _ => {
+                        "or let users make user namespaces: sysctl kernel.unprivileged_userns_clone=1, \
+                         and where AppArmor restricts them \
+                         kernel.apparmor_restrict_unprivileged_userns=0"
+                    }
+                };
+                vec![ROOT.into(), namespaces.into()]
+            }
             Self::MissingProgram { package, .. } => {
                 vec![format!("install it: apt-get install {package}")]
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_user_namespaces_is_told_apart_from_their_ban() {
+        let refused = |errno| Error::NotPermitted {
+            operation: "unshare(CLONE_NEWUSER)",
+            errno,
+        };
+        for (errno, sysctl) in [
+            (Errno::NOSPC, "user.max_user_namespaces"),
+            (Errno::PERM, "kernel.unprivileged_userns_clone"),
+        ] {
+            let remedies = refused(errno).remedies();
+            assert_eq!(remedies.len(), 2);
+            assert!(remedies[1].contains(sysctl), "{remedies:?}");
         }
     }
 }
