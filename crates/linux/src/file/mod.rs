@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
@@ -40,7 +41,8 @@ pub enum Whose {
 /// one is in place, but a loss of power may bring back the old one.
 /// - [`Error::System`] with the step that failed: `ENOENT` without the folder, `EROFS`, `EACCES`,
 ///   `ENOSPC`, `EDQUOT`.
-/// - [`Error::NotAFile`] for a folder, and for what [`Whose::Ours`] refuses.
+/// - [`Error::NotAFile`] for a folder, for what [`Whose::Ours`] refuses, and for somebody else's link
+///   in a folder like /tmp.
 pub fn replace(path: &Path, contents: &[u8], whose: Whose) -> Result<()> {
     replace_watched(path, contents, whose, |_| {})
 }
@@ -203,9 +205,9 @@ fn target(path: &Path) -> Result<PathBuf> {
     const MOST: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST {
-        match std::fs::read_link(&path) {
-            Ok(link) => path = folder_of(&path).join(link),
-            Err(_) => return Ok(path),
+        match follow(&path)? {
+            Some(link) => path = folder_of(&path).join(link),
+            None => return Ok(path),
         }
     }
     Err(Error::system(
@@ -213,6 +215,30 @@ fn target(path: &Path) -> Result<PathBuf> {
         path.to_string_lossy(),
         Errno::LOOP,
     ))
+}
+
+/// Where a link leads, `None` for what is none. One that somebody else has put into a folder for all,
+/// like /tmp, is a trap for whoever writes there, and is not followed; the kernel does not either where
+/// `fs.protected_symlinks` is set (`may_follow_link()`, fs/namei.c).
+fn follow(path: &Path) -> Result<Option<PathBuf>> {
+    let failed = |errno| Error::system(Operation::Open, path.to_string_lossy(), errno);
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        link => link.map_err(failed)?,
+    };
+    let found = rustix::fs::fstat(&link).map_err(failed)?;
+    if !is(&found, FileType::Symlink) {
+        return Ok(None);
+    }
+    let folder = rustix::fs::stat(folder_of(path)).map_err(failed)?;
+    let for_all = folder.st_mode & 0o1002 == 0o1002;
+    let own = [rustix::process::geteuid().as_raw(), folder.st_uid];
+    if for_all && !own.contains(&found.st_uid) {
+        return Err(not_a_file(path, "somebody else's link in a folder for all"));
+    }
+    let leads_to = rustix::fs::readlinkat(&link, "", Vec::new()).map_err(failed)?;
+    Ok(Some(OsString::from_vec(leads_to.into_bytes()).into()))
 }
 
 fn folder_of(path: &Path) -> &Path {

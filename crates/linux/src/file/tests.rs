@@ -93,6 +93,33 @@ fn a_users_file_keeps_its_mode_and_a_link_stays_a_link() {
 }
 
 #[test]
+fn root_somebody_elses_link_in_a_folder_for_all_is_not_followed() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: needs root to make a link for somebody else");
+        return;
+    }
+    let folder = Folder::new();
+    let (real, link) = (folder.path("real"), folder.path("link"));
+    fs::write(&real, "old").unwrap();
+    symlink("real", &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(65_534), Some(65_534)).unwrap();
+    fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o1777)).unwrap();
+    let error = replace(&link, b"new", Whose::TheUsers).unwrap_err();
+    assert!(
+        error.to_string().contains("somebody else's link"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&real).unwrap(), b"old");
+    // Where not everybody may write, whoever may is trusted; one's own link is one's own.
+    fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o755)).unwrap();
+    replace(&link, b"new", Whose::TheUsers).unwrap();
+    fs::set_permissions(&folder.0, PermissionsExt::from_mode(0o1777)).unwrap();
+    std::os::unix::fs::lchown(&link, Some(0), Some(0)).unwrap();
+    replace(&link, b"newer", Whose::TheUsers).unwrap();
+    assert_eq!(fs::read(&real).unwrap(), b"newer");
+}
+
+#[test]
 fn a_link_to_a_pipe_without_a_path_is_written_into() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
