@@ -59,12 +59,7 @@ impl Rhythm {
     /// each unanswered probe, of which there are q + q^2 + … + q^n on average.
     #[must_use]
     pub fn ends_per_day(&self, loss: Loss) -> f64 {
-        let unanswered = loss.unanswered();
-        let (mut death, mut mean) = (1.0, 0.0);
-        for _ in 0..self.strikes {
-            death *= unanswered;
-            mean += death;
-        }
+        let (death, mean) = powers(loss.unanswered(), self.strikes);
         let cycle = self.period.as_secs_f64() + self.interval.as_secs_f64() * mean;
         DAY_S * death / cycle
     }
@@ -74,6 +69,20 @@ impl Rhythm {
     pub fn chance_per_day(&self, loss: Loss) -> f64 {
         at_least_one(self.ends_per_day(loss))
     }
+}
+
+/// q^n, and q + q^2 + … + q^n. By doubling: a user timeout of weeks may take millions of strikes.
+fn powers(q: f64, n: u32) -> (f64, f64) {
+    let (mut power, mut sum) = (1.0, 0.0);
+    for bit in (0..u32::BITS - n.leading_zeros()).rev() {
+        sum += sum * power;
+        power *= power;
+        if n >> bit & 1 == 1 {
+            power *= q;
+            sum += power;
+        }
+    }
+    (power, sum)
 }
 
 /// 1 - e^-x: the chance of at least one event where x are expected. Exact for tiny x too.
@@ -166,6 +175,21 @@ mod tests {
             );
             assert!(deviation < 0.3 * formula, "too few to tell anything");
         }
+    }
+
+    #[test]
+    fn powers_are_those_of_one_step_after_the_other() {
+        for q in [0.0, 0.0199, 0.75, 0.999_999] {
+            let (mut power, mut sum) = (1.0, 0.0);
+            for n in 0..300 {
+                let (fast, together) = powers(q, n);
+                let near = |a: f64, b: f64| (a - b).abs() <= 1e-12 * b;
+                assert!(near(fast, power) && near(together, sum), "{q}^{n}");
+                power *= q;
+                sum += power;
+            }
+        }
+        assert_eq!(powers(1.0, u32::MAX), (1.0, f64::from(u32::MAX)));
     }
 
     #[test]
