@@ -74,6 +74,32 @@ fn plans_as_people_would_make_them() {
 }
 
 #[test]
+fn more_time_is_no_limit_where_less_would_do() {
+    // In less time a shorter outage is usual; within 9 s there is a plan.
+    let limit = UserTimeout::new(5_000).unwrap();
+    let wish = Wish {
+        detect_within: Some(Duration::from_millis(9_422)),
+        loss: Loss::new(1e-9).unwrap(),
+        fixed: Fixed {
+            user_timeout: Some(UserTimeoutChoice::Fixed(limit)),
+            ..Fixed::default()
+        },
+        ..wish()
+    };
+    let impossible = plan(&wish).unwrap_err();
+    assert!(
+        matches!(
+            impossible.limit,
+            Limit::Setting {
+                setting: FixedSetting::UserTimeout,
+                ..
+            }
+        ),
+        "{impossible:?}"
+    );
+}
+
+#[test]
 fn every_known_path_has_a_plan() {
     for known in paths::PATHS {
         for detect_within in [None, Some(Duration::from_secs(600))] {
