@@ -50,11 +50,20 @@ pub(super) fn chance(chance: f64) -> String {
     format!("{chance:.1e}")
 }
 
-/// A share in percent, as `--loss` takes it.
+/// A share in percent, as `--loss` takes it: with four decimals, or as many as it takes to be read
+/// as the same.
 pub(super) fn percent(loss: Loss) -> String {
-    let text = format!("{:.4}", loss.get() * 100.0);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text}%")
+    let percent = loss.get() * 100.0;
+    let written = (4..=20).map(|decimals| format!("{percent:.decimals$}"));
+    let same = |text: &String| {
+        let read: Option<f64> = text.parse().ok();
+        read.is_some_and(|read| (read / 100.0 - loss.get()).abs() <= 1e-9 * loss.get())
+            && read != Some(100.0)
+    };
+    match written.into_iter().find(same) {
+        Some(text) => format!("{}%", text.trim_end_matches('0').trim_end_matches('.')),
+        None => loss.get().to_string(),
+    }
 }
 
 /// A rate: three figures below a hundred, whole numbers above.
@@ -177,7 +186,17 @@ mod tests {
         assert_eq!(bytes(51_333.0), "51.3 kB");
         assert_eq!(bytes(7.3e17), "730.0 PB");
         assert_eq!(percent(Loss::new(0.07).unwrap()), "7%");
-        assert_eq!(percent(Loss::new(0.000_25).unwrap()), "0.025%");
+        for (loss, text) in [
+            (0.0, "0%"),
+            (0.000_25, "0.025%"),
+            (1e-7, "0.00001%"),
+            (0.123_456_789, "12.3456789%"),
+            (0.999_999, "99.9999%"),
+            (0.999_999_999_9, "99.99999999%"),
+            (f64::MIN_POSITIVE, &f64::MIN_POSITIVE.to_string()),
+        ] {
+            assert_eq!(percent(Loss::new(loss).unwrap()), text);
+        }
         assert_eq!(chance(3.04e-8), "3.0e-8");
     }
 
