@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
-use sockpulse_core::change::{Change, Target, Value};
+use sockpulse_core::change::{Change, Target, Undoes, Value};
 use sockpulse_linux::Error;
 
 use crate::coverage::shown;
@@ -18,7 +18,7 @@ pub(crate) struct Plan {
     /// The command, for the journal.
     pub(crate) command: &'static str,
     /// Transactions that this undoes.
-    pub(crate) undoes: Vec<u64>,
+    pub(crate) undoes: Undoes,
     /// In the order in which it is done.
     pub(crate) changes: Vec<Change>,
 }
@@ -48,11 +48,12 @@ pub(crate) fn apply(
     state_dir: &Path,
     plan: &Plan,
 ) -> Result<Applied, CommandError> {
-    if plan.changes.is_empty() {
+    if plan.changes.is_empty() && plan.undoes.wholly.is_empty() {
         return Ok(Applied::default());
     }
     check(sink, &plan.changes)?;
     let mut journal = Journal::open(state_dir)?;
+    unchanged(sink, &plan.changes)?;
     let notes = journal.past.notes.clone();
     let begun = journal.intend(sink.clock(), plan.command, &plan.undoes, &plan.changes)?;
     let mut applied = Applied {
@@ -103,6 +104,24 @@ fn check(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), CommandErr
     }
 }
 
+/// Another command may have changed something between planning and now, when the journal is held:
+/// then what was planned would take that back, and the journal would say what was not there before.
+fn unchanged(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), CommandError> {
+    for change in changes {
+        // What is gone or cannot be read is told when it is tried.
+        if let Ok(Some(now)) = sink.now(&change.target)
+            && now != change.before
+        {
+            let message = format!(
+                "{} was changed by someone else in this moment: nothing was done",
+                name(&change.target)
+            );
+            return Err(CommandError::new(ErrorKind::Incomplete, message).hint("run it again"));
+        }
+    }
+    Ok(())
+}
+
 /// Why a change could not be made, with what would help.
 fn refusal(change: &Change, error: Error) -> CommandError {
     let permission = error.is_permission();
@@ -139,6 +158,15 @@ fn refusal(change: &Change, error: Error) -> CommandError {
             refusal.hint("make room on that file system; what was in the file is still there")
         }
         _ => refusal,
+    }
+}
+
+/// A target in words.
+pub(crate) fn name(target: &Target) -> String {
+    match target {
+        Target::Sysctl { netns, sysctl } => format!("{} in {}", sysctl.key(), shown(&netns.name)),
+        Target::PersistedFile { path } => shown(path),
+        _ => "something that this version does not know".into(),
     }
 }
 

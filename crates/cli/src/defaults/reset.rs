@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use sockpulse_core::change::{
-    Change, NetnsKey, Observed, Target, Wish, live, plan_defaults, standing,
+    Change, NetnsKey, Observed, Target, Transaction, Undoes, Wish, live, plan_defaults, standing,
 };
 
 use super::args::ResetArgs;
-use super::undo::{Back, Left, carry_out};
+use super::undo::{self, Back, Left, carry_out};
 use super::{DocumentOrText, persist};
 use crate::app::Face;
 use crate::apply::Plan;
@@ -38,10 +38,11 @@ pub(super) fn run(
     } else {
         to_before(&mut *sink, args, &past)?
     };
-    let undoes = if args.netns.is_empty() && !changes.is_empty() {
-        of_defaults(&past, &left)
+    // The kernel's own values need not be those of before.
+    let undoes = if args.netns.is_empty() && !args.to_kernel && !changes.is_empty() {
+        undo::undoes(&of_defaults(&past), &left)
     } else {
-        Vec::new()
+        Undoes::default()
     };
     let plan = Plan {
         command: COMMAND,
@@ -109,17 +110,16 @@ fn to_before(
     Ok(back.finish())
 }
 
-/// The transactions about defaults that stand, but for those of which something is left as it is.
-fn of_defaults(past: &Past, left: &[Left]) -> Vec<u64> {
+/// The transactions about defaults that stand.
+fn of_defaults(past: &Past) -> Vec<&Transaction> {
     let is_default =
         |target: &Target| matches!(target, Target::Sysctl { .. } | Target::PersistedFile { .. });
-    let live = live(&past.transactions);
-    let about = live.iter().filter(|one| {
-        let targets = || one.records.iter().map(|record| &record.change.target);
-        targets().any(is_default)
-            && !targets().any(|target| left.iter().any(|left| left.is(target)))
+    let mut live = live(&past.transactions);
+    live.retain(|one| {
+        let mut records = one.records.iter();
+        records.any(|record| is_default(&record.change.target))
     });
-    about.map(|one| one.id).collect()
+    live
 }
 
 /// A file with our name that the journal does not know stays: whose it is cannot be told.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sockpulse_core::change::{Danger, Observed, Wish, dangers, plan_defaults};
+use sockpulse_core::change::{Danger, Observed, Undoes, Wish, dangers, plan_defaults};
 use sockpulse_core::human;
 
 use super::args::SetArgs;
@@ -126,7 +126,7 @@ fn planned(
     changes.extend(plan_defaults(&observed, wish, REASON));
     let plan = Plan {
         command: "defaults set",
-        undoes: Vec::new(),
+        undoes: Undoes::default(),
         changes,
     };
     Ok((plan, file.obstacles))

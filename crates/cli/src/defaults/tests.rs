@@ -37,6 +37,8 @@ struct World {
     /// Only what is tried after this many changes is refused.
     refuse_after: usize,
     made: usize,
+    /// What someone else does between planning and writing.
+    meanwhile: Option<fn(&mut World)>,
     rearmed: Vec<Cookie>,
 }
 
@@ -154,6 +156,11 @@ impl ChangeSink for Pretended {
     }
 
     fn check(&mut self, change: &Change) -> Result<(), Error> {
+        world(|world| {
+            if let Some(work) = world.meanwhile.take() {
+                work(world);
+            }
+        });
         match Self::refused(change) {
             Some(error) if world(|world| world.refuse_after) == 0 => Err(error),
             _ => Ok(()),
@@ -460,6 +467,73 @@ fn what_someone_else_set_is_left_alone() {
     assert_eq!(idle_now(), 7200);
     insta::assert_snapshot!(answers.join("\n"));
     assert_eq!(world(|world| world.namespaces[1].1.idle_s), 120);
+}
+
+#[test]
+fn an_undo_that_failed_or_left_something_is_tried_again() {
+    let state = State::new("again");
+    state.run("defaults set --idle 10m");
+    state.run("defaults set --idle 2m --netns all");
+    world(|world| {
+        world.refuse_sysctls = Some(Errno::INVAL);
+        world.refuse_after = world.made + 1;
+    });
+    let mut answers = vec![state.run("undo")];
+    world(|world| {
+        world.refuse_sysctls = None;
+        world.namespaces[1].1.idle_s = 90;
+    });
+    answers.push(state.run("undo"));
+    answers.push(state.run("undo --force"));
+    // Not the change before it.
+    assert_eq!(idle_now(), 600);
+    assert_eq!(world(|world| world.namespaces[1].1.idle_s), 7200);
+    answers.push(state.run("undo"));
+    assert_eq!(idle_now(), 7200);
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn what_is_gone_or_back_already_does_not_stand_in_the_way() {
+    let state = State::new("gone");
+    state.run("defaults set --idle 10m");
+    state.run("defaults set --probes 4 --netns all");
+    state.run("defaults set --interval 20s");
+    world(|world| {
+        world.namespaces[0].1.interval_s = 75;
+        world.namespaces[0].1.probes = 9;
+        world.namespaces[1].0.cookie = Some(99);
+    });
+    insta::assert_snapshot!(state.all(&["undo", "undo", "undo", "undo --list"]));
+    assert_eq!(idle_now(), 7200);
+}
+
+#[test]
+fn what_another_command_wrote_meanwhile_is_not_overwritten() {
+    let state = State::new("race");
+    let file = "/etc/sysctl.d/zz-sockpulse.conf";
+    let ours = "net.ipv4.tcp_keepalive_probes = 4\n";
+    for meanwhile in [
+        |world: &mut World| world.namespaces[0].1.idle_s = 600,
+        |world: &mut World| {
+            let (path, text) = (
+                "/etc/sysctl.d/zz-sockpulse.conf",
+                "net.ipv4.tcp_keepalive_probes = 4\n",
+            );
+            world.files.insert(path.into(), text.into());
+        },
+    ] {
+        world(|world| world.meanwhile = Some(meanwhile));
+        let said = state.run("defaults set --idle 2m --persist");
+        assert!(said.contains("in this moment: nothing was done"), "{said}");
+        assert!(said.ends_with("exit status 3\n"), "{said}");
+    }
+    assert_eq!(idle_now(), 600);
+    assert_eq!(world(|world| world.files[file].clone()), ours);
+    let said = state.run("defaults set --idle 2m --persist");
+    assert!(said.ends_with("exit status 0\n"), "{said}");
+    let text = world(|world| world.files[file].clone());
+    assert!(text.contains(ours) && text.contains("= 120"), "{text}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::{Value as Json, json};
-use sockpulse_core::change::{Change, Revert, Target, Transaction, Value, live, revert};
+use sockpulse_core::change::{Change, Revert, Target, Transaction, Undoes, Value, live, revert};
 
 use super::DocumentOrText;
 use super::args::UndoArgs;
@@ -49,12 +49,26 @@ pub(crate) fn run(
     let (changes, left) = back.finish();
     let plan = Plan {
         command: "undo",
-        undoes: chosen.iter().map(|transaction| transaction.id).collect(),
+        undoes: undoes(&chosen, &left),
         changes,
     };
     let exit = carry_out(&mut report, &mut *sink, &args.writing, &plan, &left)?;
     report.finish(out, stderr)?;
     Ok(exit)
+}
+
+/// Of these transactions those that are undone, and those of which something is left as it is.
+pub(super) fn undoes(transactions: &[&Transaction], left: &[Left]) -> Undoes {
+    let is_left = |target: &Target| left.iter().any(|left| left.is(target));
+    let (partly, wholly): (Vec<&Transaction>, _) = transactions.iter().partition(|one| {
+        let mut records = one.records.iter();
+        records.any(|record| is_left(&record.change.target))
+    });
+    let ids = |all: Vec<&Transaction>| all.iter().map(|one| one.id).collect();
+    Undoes {
+        wholly: ids(wholly),
+        partly: ids(partly),
+    }
 }
 
 /// Makes the changes unless it is only to be seen what they would be.
@@ -96,7 +110,7 @@ pub(super) fn carry_out(
 pub(super) enum Left {
     /// Its namespace is gone, and the value with it.
     Gone(Target),
-    /// Someone else set another value since.
+    /// Another value was set since, by someone else or by a later command.
     Manual {
         /// What would have been done.
         change: Change,
@@ -113,11 +127,11 @@ impl Left {
         match self {
             Self::Gone(target) => format!(
                 "left: {} is gone, or may not be entered; a namespace takes its values with it",
-                name(target)
+                apply::name(target)
             ),
             Self::Manual { change } => format!(
-                "left: {} was changed by someone else: it is {} now and was {} before us",
-                name(&change.target),
+                "left: {} was changed since: it is {} now and was {} before",
+                apply::name(&change.target),
                 apply::of_value(&change.before),
                 apply::of_value(&change.after)
             ),
@@ -126,20 +140,12 @@ impl Left {
 
     fn json(&self) -> Json {
         match self {
-            Self::Gone(target) => json!({ "what": name(target), "why": "gone" }),
+            Self::Gone(target) => json!({ "what": apply::name(target), "why": "gone" }),
             Self::Manual { change } => {
-                json!({ "what": name(&change.target), "why": "changed by someone else",
+                json!({ "what": apply::name(&change.target), "why": "changed since",
                         "change": journal::of_change(change) })
             }
         }
-    }
-}
-
-fn name(target: &Target) -> String {
-    match target {
-        Target::Sysctl { netns, sysctl } => format!("{} in {}", sysctl.key(), shown(&netns.name)),
-        Target::PersistedFile { path } => shown(path),
-        _ => "something that this version does not know".into(),
     }
 }
 
@@ -240,9 +246,15 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
     let live: Vec<u64> = live(&past.transactions).iter().map(|one| one.id).collect();
     let mut documents = Vec::new();
     for transaction in &past.transactions {
-        let undone = !live.contains(&transaction.id) && transaction.undoes.is_empty();
+        let mut outcomes = transaction.records.iter().map(|record| &record.outcome);
+        let failed = outcomes.all(|outcome| matches!(outcome, Some(Err(_))));
+        let undone = !failed && !live.contains(&transaction.id) && transaction.undoes.is_empty();
         let age = std::time::Duration::from_secs(now.saturating_sub(transaction.at));
-        let state = if undone { ", undone" } else { "" };
+        let state = match (failed, undone) {
+            (true, _) if !transaction.records.is_empty() => ", failed",
+            (_, true) => ", undone",
+            _ => "",
+        };
         report.say(format!(
             "{}  {}  {}: {}{state}",
             transaction.id,
@@ -272,7 +284,8 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
             "at": journal::moment(transaction.at),
             "age_s": age.as_secs(),
             "command": transaction.command,
-            "undoes": transaction.undoes,
+            "undoes": transaction.undoes.wholly,
+            "undoes_partly": transaction.undoes.partly,
             "undone": undone,
             "changes": apply::json(&changes, None),
         }));

@@ -1,13 +1,15 @@
 //! The lines of the journal.
 //!
 //! ```text
-//! {"schema_version":1,"kind":"intent","id":7,"at":"2026-…Z","command":"…","undoes":[],"changes":[…]}
+//! {"schema_version":1,"kind":"intent","id":7,"at":"2026-…Z","command":"…","undoes":[],"undoes_partly":[],"changes":[…]}
 //! {"schema_version":1,"kind":"outcome","id":7,"at":"2026-…Z","outcomes":["done",…]}
 //! ```
 
 use serde_json::{Value as Json, json};
 use sockpulse_core::NetnsId;
-use sockpulse_core::change::{Change, NetnsKey, Record, Target, Transaction, Value, sysctl_of};
+use sockpulse_core::change::{
+    Change, NetnsKey, Record, Target, Transaction, Undoes, Value, sysctl_of,
+};
 
 use super::clock;
 
@@ -18,7 +20,7 @@ pub(super) fn intent(
     id: u64,
     at: u64,
     command: &str,
-    undoes: &[u64],
+    undoes: &Undoes,
     changes: &[Change],
 ) -> String {
     json!({
@@ -27,7 +29,8 @@ pub(super) fn intent(
         "id": id,
         "at": clock::moment(at),
         "command": command,
-        "undoes": undoes,
+        "undoes": undoes.wholly,
+        "undoes_partly": undoes.partly,
         "changes": changes.iter().map(of_change).collect::<Vec<_>>(),
     })
     .to_string()
@@ -89,13 +92,16 @@ fn transaction(id: u64, json: &Json) -> Option<Transaction> {
         id,
         at: clock::seconds(json["at"].as_str()?)?,
         command: json["command"].as_str()?.to_owned(),
-        undoes: json["undoes"]
-            .as_array()?
-            .iter()
-            .map(Json::as_u64)
-            .collect::<Option<_>>()?,
+        undoes: Undoes {
+            wholly: ids(&json["undoes"])?,
+            partly: ids(&json["undoes_partly"])?,
+        },
         records: records.collect::<Option<_>>()?,
     })
+}
+
+fn ids(json: &Json) -> Option<Vec<u64>> {
+    json.as_array()?.iter().map(Json::as_u64).collect()
 }
 
 /// A change as JSON, here and in what commands print.

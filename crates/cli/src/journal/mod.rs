@@ -16,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
-use sockpulse_core::change::{Change, Transaction};
+use sockpulse_core::change::{Change, Transaction, Undoes};
 
 use crate::error::{CommandError, ErrorKind};
 
@@ -116,7 +116,7 @@ impl Journal {
         &mut self,
         at: u64,
         command: &str,
-        undoes: &[u64],
+        undoes: &Undoes,
         changes: &[Change],
     ) -> Result<Begun, CommandError> {
         let id = self.past.next_id();
@@ -250,7 +250,7 @@ mod tests {
         let folder = Folder::new("round");
         let mut journal = Journal::open(&folder.0).unwrap();
         let begun = journal
-            .intend(1_000, "defaults set", &[], &changes())
+            .intend(1_000, "defaults set", &Undoes::default(), &changes())
             .unwrap();
         assert_eq!(begun.id, 1);
         let outcomes = [Ok(()), Err("read-only".to_owned())];
@@ -276,9 +276,13 @@ mod tests {
     fn a_line_that_breaks_off_is_told_and_left_alone() {
         let folder = Folder::new("torn");
         let mut journal = Journal::open(&folder.0).unwrap();
-        let first = journal.intend(1, "defaults set", &[], &changes()).unwrap();
+        let first = journal
+            .intend(1, "defaults set", &Undoes::default(), &changes())
+            .unwrap();
         journal.conclude(first, 1, &[Ok(()), Ok(())]).unwrap();
-        let second = journal.intend(2, "defaults set", &[], &changes()).unwrap();
+        let second = journal
+            .intend(2, "defaults set", &Undoes::default(), &changes())
+            .unwrap();
         assert_eq!(second.id, 1, "the past is that of the opening");
         drop(journal);
         // The machine stops within the last line, at every byte of it.
@@ -295,7 +299,7 @@ mod tests {
             );
             // The next transaction stands on a line of its own, with a number of its own.
             let mut journal = Journal::open(&folder.0).unwrap();
-            let begun = journal.intend(3, "undo", &[1], &[]).unwrap();
+            let begun = journal.intend(3, "undo", &Undoes::default(), &[]).unwrap();
             assert_eq!(begun.id, 2);
             journal.conclude(begun, 3, &[]).unwrap();
             let past = read(&folder.0).unwrap();
@@ -320,7 +324,9 @@ mod tests {
     fn without_an_outcome_nothing_is_claimed() {
         let folder = Folder::new("crash");
         let mut journal = Journal::open(&folder.0).unwrap();
-        let _killed = journal.intend(1, "defaults set", &[], &changes()).unwrap();
+        let _killed = journal
+            .intend(1, "defaults set", &Undoes::default(), &changes())
+            .unwrap();
         drop(journal);
         let past = read(&folder.0).unwrap();
         let outcomes = past.transactions[0].records.iter();

@@ -6,7 +6,7 @@ mod danger;
 mod revert;
 
 pub use danger::{Danger, dangers};
-pub use revert::{Record, Revert, Transaction, live, revert, standing};
+pub use revert::{Record, Revert, Transaction, Undoes, live, revert, standing};
 
 use alloc::string::String;
 use alloc::vec::Vec;

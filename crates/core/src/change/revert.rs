@@ -24,9 +24,26 @@ pub struct Transaction {
     /// The command that made it.
     pub command: String,
     /// The transactions that it undid.
-    pub undoes: Vec<u64>,
+    pub undoes: Undoes,
     /// Its changes.
     pub records: Vec<Record>,
+}
+
+/// The transactions that another one undoes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Undoes {
+    /// Those of which nothing stays.
+    pub wholly: Vec<u64>,
+    /// Those of which something was left, since someone else changed it: they can be undone again.
+    pub partly: Vec<u64>,
+}
+
+impl Undoes {
+    /// Whether it undoes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wholly.is_empty() && self.partly.is_empty()
+    }
 }
 
 /// What has to be done so that a value is again what it was before a change.
@@ -63,7 +80,8 @@ pub fn revert(done: &Change, now: &Value, reason: &str) -> Revert {
 }
 
 /// The transactions that changed something and were not undone, oldest first. One that only undid
-/// others is not among them.
+/// others is not among them. An undoing of which anything failed, or is not known, is to be tried
+/// again: what it did put back stays as it is.
 #[must_use]
 pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
     let mut undone: Vec<u64> = Vec::new();
@@ -72,8 +90,10 @@ pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
         if undone.contains(&transaction.id) {
             continue;
         }
-        undone.extend(&transaction.undoes);
         let mut outcomes = transaction.records.iter().map(|record| &record.outcome);
+        if outcomes.clone().all(|outcome| *outcome == Some(Ok(()))) {
+            undone.extend(&transaction.undoes.wholly);
+        }
         let changed = outcomes.any(|outcome| !matches!(outcome, Some(Err(_))));
         if transaction.undoes.is_empty() && changed {
             live.push(transaction);
@@ -86,17 +106,25 @@ pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
 /// What of ours stands at each target: one change from what was there before our first to what we
 /// set last. Where someone else changed the value in between, what they set is what was there before.
 ///
-/// `now` tells whether a change without an outcome was made: it was if its value is there.
+/// Whether a change without an outcome was made is told by what was found at the next one there, and
+/// for the last one by `now`: it was if its value is there.
 pub fn standing(
     journal: &[Transaction],
     mut now: impl FnMut(&Change) -> Option<Value>,
 ) -> Vec<Change> {
     let mut chains: Vec<Change> = Vec::new();
-    let records = journal.iter().flat_map(|transaction| &transaction.records);
-    for Record { change, outcome } in records {
+    let mut records = journal.iter().flat_map(|transaction| &transaction.records);
+    while let Some(Record { change, outcome }) = records.next() {
         let made = match outcome {
             Some(outcome) => outcome.is_ok(),
-            None => now(change).is_none_or(|now| now == change.after),
+            None => {
+                let next = records
+                    .clone()
+                    .find(|next| next.change.target.is(&change.target));
+                let found =
+                    next.map_or_else(|| now(change), |next| Some(next.change.before.clone()));
+                found.is_none_or(|found| found == change.after)
+            }
         };
         if !made {
             continue;
@@ -137,7 +165,10 @@ mod tests {
             id,
             at: id,
             command: "defaults set".into(),
-            undoes: undoes.to_vec(),
+            undoes: Undoes {
+                wholly: undoes.to_vec(),
+                partly: Vec::new(),
+            },
             records: records.collect(),
         }
     }
@@ -179,6 +210,18 @@ mod tests {
         assert_eq!(ids(&journal), [1, 2]);
         journal.push(transaction(3, &[2], &[(30, 60)]));
         assert_eq!(ids(&journal), [1]);
+        for (outcome, expected) in [
+            (Some(Err("read-only".into())), &[1, 2][..]),
+            (None, &[1, 2]),
+            (Some(Ok(())), &[1]),
+        ] {
+            journal[2].records[0].outcome = outcome;
+            assert_eq!(ids(&journal), expected);
+        }
+        core::mem::take(&mut journal[2].undoes.wholly);
+        journal[2].undoes.partly.push(2);
+        assert_eq!(ids(&journal), [1, 2]);
+        journal[2] = transaction(3, &[2], &[(30, 60)]);
         // Whoever undoes an undoing has the change again.
         journal.push(transaction(4, &[3], &[(60, 30)]));
         assert_eq!(ids(&journal), [1, 2]);
@@ -215,6 +258,22 @@ mod tests {
         assert_eq!(live(&journal).len(), 1);
         assert_eq!(standing(&journal, |_| Some(Value::Number(60))).len(), 1);
         assert!(standing(&journal, |_| Some(Value::Number(7200))).is_empty());
+    }
+
+    #[test]
+    fn what_was_found_later_tells_whether_a_change_was_made() {
+        for (found, beginning) in [(60, 7200), (7200, 7200), (100, 100)] {
+            let mut journal = [
+                transaction(1, &[], &[(7200, 60)]),
+                transaction(2, &[], &[(found, 30)]),
+            ];
+            journal[0].records[0].outcome = None;
+            let chains = standing(&journal, |_| Some(Value::Number(30)));
+            let [chain] = &chains[..] else {
+                panic!("{chains:?}");
+            };
+            assert_eq!(chain.before, Value::Number(beginning), "{found}");
+        }
     }
 
     #[test]
