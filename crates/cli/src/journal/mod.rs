@@ -14,8 +14,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use sockpulse_core::change::{Change, Transaction, Undoes};
 
 use crate::error::{CommandError, ErrorKind};
@@ -24,6 +26,9 @@ use crate::error::{CommandError, ErrorKind};
 pub(crate) const FOLDER: &str = "/var/lib/sockpulse";
 
 const NAME: &str = "journal.jsonl";
+
+/// How long another command that changes something is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The journal as it was read.
 #[derive(Debug, Default)]
@@ -52,10 +57,44 @@ impl Past {
 /// When it is there and cannot be read.
 pub(crate) fn read(folder: &Path) -> Result<Past, CommandError> {
     let path = folder.join(NAME);
-    match std::fs::read(&path) {
+    let read = || {
+        let mut file = opened(&path, OpenOptions::new().read(true))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map(|_| bytes)
+    };
+    match read() {
         Ok(bytes) => Ok(parse(&path, &bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Past::default()),
         Err(error) => Err(failed("read", &path, &error)),
+    }
+}
+
+/// Nothing but a file is opened: a FIFO would wait for ever.
+fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+    let file = options.custom_flags(nonblock).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("not a file"))
+    }
+}
+
+/// Holds the journal. Whoever may read it may hold it too, so that there is an end to waiting.
+fn lock(file: &File, path: &Path, patience: Duration) -> Result<(), CommandError> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let end = Instant::now() + patience;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => {
+                let message = format!("another process holds the journal {}", path.display());
+                let error = CommandError::new(ErrorKind::Incomplete, message);
+                return Err(error.hint(format!("see who: fuser -v {}", path.display())));
+            }
+            Err(errno) => return Err(failed("lock", path, &errno.into())),
+        }
     }
 }
 
@@ -82,17 +121,18 @@ impl Journal {
     /// # Errors
     /// When it cannot be written: then nothing should be changed that could not be put back.
     pub(crate) fn open(folder: &Path) -> Result<Self, CommandError> {
+        Self::open_within(folder, PATIENCE)
+    }
+
+    fn open_within(folder: &Path, patience: Duration) -> Result<Self, CommandError> {
         let mut folders = std::fs::DirBuilder::new();
         let made = folders.recursive(true).mode(0o755).create(folder);
         made.map_err(|error| unwritable(folder, &error))?;
         let path = folder.join(NAME);
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o644);
-        let mut file = options
-            .open(&path)
-            .map_err(|error| unwritable(&path, &error))?;
-        flock(&file, FlockOperation::LockExclusive)
-            .map_err(|errno| failed("lock", &path, &errno.into()))?;
+        let mut file = opened(&path, &mut options).map_err(|error| unwritable(&path, &error))?;
+        lock(&file, &path, patience)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .map_err(|error| failed("read", &path, &error))?;
@@ -331,6 +371,31 @@ mod tests {
         let past = read(&folder.0).unwrap();
         let outcomes = past.transactions[0].records.iter();
         assert!(outcomes.map(|record| &record.outcome).all(Option::is_none));
+    }
+
+    #[test]
+    fn one_command_at_a_time_and_none_waits_for_ever() {
+        let folder = Folder::new("lock");
+        let first = Journal::open(&folder.0).unwrap();
+        let error = Journal::open_within(&folder.0, Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("another process holds"));
+        assert_eq!(error.status(), 3);
+        drop(first);
+        assert!(Journal::open_within(&folder.0, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_file_is_no_journal() {
+        let folder = Folder::new("fifo");
+        std::fs::create_dir(&folder.0).unwrap();
+        let mode = rustix::fs::Mode::RWXU;
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.0.join(NAME), mode).unwrap();
+        for error in [
+            read(&folder.0).unwrap_err(),
+            Journal::open(&folder.0).unwrap_err(),
+        ] {
+            assert!(error.to_string().ends_with("not a file"), "{error}");
+        }
     }
 
     #[test]
