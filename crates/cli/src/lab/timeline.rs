@@ -7,6 +7,7 @@ use sockpulse_lab::capture::Way;
 use sockpulse_lab::{Begin, Expectation, Predicted, Report, Timed, Verdict};
 
 use super::table::window;
+use crate::coverage::counted;
 use crate::terminal::{BAD, BOLD, DIM, GOOD, Palette};
 
 /// More lines than that tell nothing new.
@@ -135,7 +136,8 @@ fn packets(out: &mut Vec<u8>, packets: &[Timed], palette: Palette) {
         .filter(|timed| timed.seen.way == Way::Out)
         .count();
     let received = packets.len() - sent;
-    let heading = format!("the client sent {sent} packets and received {received}");
+    let counted = |count: usize| counted(u64::try_from(count).unwrap_or(u64::MAX), "packet");
+    let heading = format!("the client sent {} and received {received}", counted(sent));
     palette.paint(out, DIM, heading.as_bytes());
     line(out, "");
     for timed in packets.iter().take(LINES) {
