@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Moves the calling thread into a new network namespace.
@@ -31,8 +31,17 @@ pub(crate) fn unshare_user() -> Result<(), Errno> {
 
 /// The program that the command starts is killed when the calling *thread* ends, however it ends.
 pub(crate) fn die_with_this_thread(command: &mut Command) -> &mut Command {
-    let die = || set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
-    // SAFETY: between fork and exec only prctl(2) is called, which is async-signal-safe.
+    let parent = getpid();
+    let die = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have died before that, and nobody would tell.
+        match getppid() {
+            Some(found) if found == parent => Ok(()),
+            _ => Err(Errno::SRCH.into()),
+        }
+    };
+    // SAFETY: between fork and exec only prctl(2) and getppid(2) are called, which are
+    // async-signal-safe; nothing is allocated.
     unsafe { command.pre_exec(die) }
 }
 
