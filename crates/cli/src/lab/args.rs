@@ -54,7 +54,7 @@ Examples:
   sockpulse lab                                  the scenarios
   sockpulse lab vanish --idle 5s --interval 2s   a peer that vanishes
   sockpulse lab nat-silent --idle 6s --nat-timeout 4s
-  sockpulse lab all                              some 90 cases, two minutes
+  sockpulse lab all                              every quick case, in two minutes
   sockpulse lab all --slow -o json               the evidence
 
 Exit status: 0 when all was as predicted, 1 when something was not.";
