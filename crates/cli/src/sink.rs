@@ -228,8 +228,14 @@ impl ChangeSink for ThisMachine {
     }
 }
 
-/// A file's text. What is no text is none of ours.
+/// A file's text. What is no text is none of ours, nor is what a link leads to.
 fn text_of(path: &str) -> Result<Value, Error> {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Error::NotAFile {
+            path: path.to_owned(),
+            kind: "no regular file",
+        });
+    }
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Value::Text(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Value::Absent),

@@ -95,6 +95,8 @@ fn own_files(tree: &Tree) -> Result<Vec<(String, String)>, CommandError> {
             continue;
         }
         let text = match &file.content {
+            // What a link leads to is none of ours, and may not be for everybody to read.
+            _ if file.link.is_some() => None,
             Content::Text(bytes) => String::from_utf8(bytes.clone()).ok(),
             _ => None,
         };
@@ -170,6 +172,21 @@ fn told(obstacle: &Obstacle, wanted: i64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_in_our_place_is_not_read() {
+        let mut tree = Tree::default();
+        tree.files.push(persisted::File {
+            folder: Folder::Etc,
+            name: b"zz-sockpulse.conf".to_vec(),
+            link: None,
+            content: Content::Text(b"secret".to_vec()),
+        });
+        assert_eq!(own_files(&tree).unwrap().len(), 1);
+        tree.files[0].link = Some("/etc/secret".into());
+        let error = own_files(&tree).unwrap_err();
+        assert!(error.hints()[0].contains("rm /etc/sysctl.d/zz-sockpulse.conf"));
+    }
 
     #[test]
     fn values_take_the_place_of_older_ones_and_all_else_stays() {
