@@ -144,6 +144,9 @@ fn short_of(wish: &Wish, broken: Broken) -> String {
             human(survives),
             human(wish.outage())
         ),
+        Broken::NoUserTimeout => "the user timeout that goes with it would be longer than the \
+                                  24 days that the kernel takes; --user-timeout off does without"
+            .into(),
         Broken::Collides { timeout } => format!(
             "the first probe would go out just when a box with a timeout of {} forgets the \
              connection",

@@ -113,7 +113,7 @@ fn noticed(noticed: Noticed) -> String {
 
 fn costs(out: &mut Vec<u8>, args: &PlanArgs, plan: &Plan, face: &Face) {
     let head = format!(
-        "{:>15}{:>15}{:>15}{:>13}{:>13}",
+        "{:>15} {:>14} {:>14} {:>12} {:>12}",
         "healthy, idle", "probes/s", "packets/s", "IPv4/s", "IPv6/s"
     );
     face.palette.paint(out, terminal::BOLD, head.as_bytes());
@@ -121,7 +121,7 @@ fn costs(out: &mut Vec<u8>, args: &PlanArgs, plan: &Plan, face: &Face) {
     for fleet in fleets(args) {
         let cost = plan.cost(fleet);
         let line = format!(
-            "{:>15}{:>15}{:>15}{:>13}{:>13}\n",
+            "{:>15} {:>14} {:>14} {:>12} {:>12}\n",
             grouped(fleet),
             words::rate(cost.probes_per_second),
             words::rate(cost.packets_per_second),

@@ -51,10 +51,10 @@ pub(super) fn chance(chance: f64) -> String {
 }
 
 /// A share in percent, as `--loss` takes it: with four decimals, or as many as it takes to be read
-/// as the same.
+/// as the same; what is too small or too great for that is no percentage.
 pub(super) fn percent(loss: Loss) -> String {
     let percent = loss.get() * 100.0;
-    let written = (4..=20).map(|decimals| format!("{percent:.decimals$}"));
+    let written = (4..=12).map(|decimals| format!("{percent:.decimals$}"));
     let same = |text: &String| {
         let read: Option<f64> = text.parse().ok();
         read.is_some_and(|read| (read / 100.0 - loss.get()).abs() <= 1e-9 * loss.get())
@@ -62,7 +62,7 @@ pub(super) fn percent(loss: Loss) -> String {
     };
     match written.into_iter().find(same) {
         Some(text) => format!("{}%", text.trim_end_matches('0').trim_end_matches('.')),
-        None => loss.get().to_string(),
+        None => format!("{:e}", loss.get()),
     }
 }
 
@@ -193,7 +193,8 @@ mod tests {
             (0.123_456_789, "12.3456789%"),
             (0.999_999, "99.9999%"),
             (0.999_999_999_9, "99.99999999%"),
-            (f64::MIN_POSITIVE, &f64::MIN_POSITIVE.to_string()),
+            (1e-300, "1e-300"),
+            (0.999_999_999_999_999, "9.99999999999999e-1"),
         ] {
             assert_eq!(percent(Loss::new(loss).unwrap()), text);
         }

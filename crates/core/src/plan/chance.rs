@@ -21,7 +21,8 @@ impl Loss {
     #[must_use]
     pub const fn new(chance: f64) -> Option<Self> {
         if chance >= 0.0 && chance < 1.0 {
-            Some(Self(chance))
+            // Minus zero is none.
+            Some(Self(chance + 0.0))
         } else {
             None
         }
@@ -214,6 +215,7 @@ mod tests {
         for wrong in [-0.1, 1.0, 2.0, f64::NAN, f64::INFINITY] {
             assert_eq!(Loss::new(wrong), None, "{wrong}");
         }
+        assert!(Loss::new(-0.0).unwrap().get().is_sign_positive());
         let half = Loss::new(0.5).unwrap();
         assert_eq!(half.unanswered(), 0.75);
     }

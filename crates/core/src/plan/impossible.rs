@@ -7,6 +7,7 @@ use super::chance::Loss;
 use super::search;
 use super::settings::Settings;
 use super::wish::{Broken, Fixed, Path, Wish};
+use crate::settings::OutOfRange;
 
 /// No settings do what is wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,7 +146,10 @@ fn freer(wish: &Wish) -> Option<Impossible> {
         let fixed = without(wish.fixed, setting)?;
         let free = Wish { fixed, ..*wish };
         let settings = search::best(&free)?;
-        let broken = put_back(wish, setting, settings).and_then(|forced| wish.broken(&forced));
+        let broken = match put_back(wish, setting, settings) {
+            Ok(forced) => wish.broken(&forced),
+            Err(OutOfRange { .. }) => Some(Broken::NoUserTimeout),
+        };
         Some(nearest(Limit::Setting { setting, broken }, free, settings))
     })
 }
@@ -163,12 +167,12 @@ fn without(fixed: Fixed, setting: FixedSetting) -> Option<Fixed> {
 }
 
 /// The plan with the setting as it was given.
-fn put_back(wish: &Wish, setting: FixedSetting, plan: Settings) -> Option<Settings> {
-    let mut forced = plan;
+fn put_back(wish: &Wish, setting: FixedSetting, plan: Settings) -> Result<Settings, OutOfRange> {
+    let (mut forced, fixed) = (plan, &wish.fixed);
     match setting {
-        FixedSetting::Idle => forced.idle = wish.fixed.idle?,
-        FixedSetting::Interval => forced.interval = wish.fixed.interval?,
-        FixedSetting::Probes => forced.probes = wish.fixed.probes?,
+        FixedSetting::Idle => forced.idle = fixed.idle.unwrap_or(plan.idle),
+        FixedSetting::Interval => forced.interval = fixed.interval.unwrap_or(plan.interval),
+        FixedSetting::Probes => forced.probes = fixed.probes.unwrap_or(plan.probes),
         FixedSetting::UserTimeout => {}
     }
     Settings::new(
@@ -177,7 +181,6 @@ fn put_back(wish: &Wish, setting: FixedSetting, plan: Settings) -> Option<Settin
         forced.probes,
         wish.user_timeout(),
     )
-    .ok()
 }
 
 /// The same with fewer packets lost: what can be kept of the goal.
@@ -233,24 +236,20 @@ fn less_patient(wish: &Wish) -> Option<Impossible> {
     Some(nearest(Limit::Outage { asked }, found.0, found.1))
 }
 
-/// Everything given up but the path.
+/// Everything given up but the path and, as far as possible, the time.
 fn anything(wish: &Wish) -> Impossible {
     let free = Wish {
-        detect_within: None,
         loss: Loss::NONE,
         outage: None,
         fixed: Fixed::default(),
         ..*wish
     };
+    let found = search::best(&free).map(|settings| Box::new((free, settings)));
+    let nearest = found.or_else(|| slower(&free)?.nearest);
     let limit = match free.held() {
         // Then it is the path alone.
-        Some(path) if search::best(&free).is_none() => Limit::Path {
-            timeout: path.timeout,
-        },
+        Some(Path { timeout, .. }) if nearest.is_none() => Limit::Path { timeout },
         _ => Limit::Several,
     };
-    Impossible {
-        limit,
-        nearest: search::best(&free).map(|settings| Box::new((free, settings))),
-    }
+    Impossible { limit, nearest }
 }

@@ -100,6 +100,36 @@ fn more_time_is_no_limit_where_less_would_do() {
 }
 
 #[test]
+fn what_comes_near_keeps_the_time() {
+    let wish = Wish {
+        loss: Loss::new(0.999).unwrap(),
+        outage: Some(Duration::from_secs(86_400)),
+        ..within(600)
+    };
+    let impossible = plan(&wish).unwrap_err();
+    assert_eq!(impossible.limit, Limit::Several);
+    let (near, found) = *impossible.nearest.unwrap();
+    assert_eq!(near.detect_within, wish.detect_within);
+    assert_eq!(plan(&near).unwrap().settings, found);
+}
+
+#[test]
+fn a_user_timeout_that_cannot_be_is_said() {
+    let far = Duration::from_secs(100 * 86_400);
+    let wish = Wish {
+        detect_within: Some(far),
+        outage: Some(Duration::ZERO),
+        fixed: fixed(Some(32_767), Some(32_767), Some(127)),
+        ..wish()
+    };
+    let limit = Limit::Setting {
+        setting: FixedSetting::Probes,
+        broken: Some(Broken::NoUserTimeout),
+    };
+    assert_eq!(plan(&wish).unwrap_err().limit, limit);
+}
+
+#[test]
 fn every_known_path_has_a_plan() {
     for known in paths::PATHS {
         for detect_within in [None, Some(Duration::from_secs(600))] {

@@ -123,6 +123,8 @@ pub enum Broken {
         /// The longest that is survived.
         survives: Duration,
     },
+    /// The user timeout that keepalive comes to is more than the option takes.
+    NoUserTimeout,
     /// The first probe goes out just when a known box forgets the connection.
     Collides {
         /// That box's timeout.
