@@ -72,7 +72,7 @@ protected\t''
 probing\t''
 local\t''
 unknown\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as `defaults` shows it (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
 task-file\t''
@@ -123,7 +123,7 @@ protected\t''
 probing\t''
 local\t''
 unknown\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as `defaults` shows it (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
 task-file\t''
@@ -143,7 +143,7 @@ never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l wide -d 'Show every field, as wide as the table gets'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as it is shown (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''
@@ -157,7 +157,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -f -a "reset" -d 'Put back what was there before our first change'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as it is shown (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from get" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''
@@ -171,7 +171,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l idle -d 'Silence before the first probe (net.ipv4.tcp_keepalive_time)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l interval -d 'Time between probes (net.ipv4.tcp_keepalive_intvl)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l probes -d 'Unanswered probes before a connection is given up (net.ipv4.tcp_keepalive_probes)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l netns -d 'Network namespace: our own (the default), all that may be entered, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l netns -d 'Network namespace: our own (the default), all that may be entered, a name as it is shown (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l spread -d 'Re-arm over this time, so that the probes that follow do not come all at once' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
@@ -275,7 +275,7 @@ protected\t''
 probing\t''
 local\t''
 unknown\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name under /run/netns, or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as `defaults` shows it (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
 task-file\t''

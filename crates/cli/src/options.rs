@@ -27,7 +27,8 @@ pub enum NetnsChoice {
     All,
     /// The namespace that sockpulse was started in.
     Own,
-    /// A name under `/run/netns`, or the id of a process in the namespace.
+    /// A name under `/run/netns` or as it is shown, the id of a process in the namespace, a container
+    /// or a unit.
     Named(String),
 }
 

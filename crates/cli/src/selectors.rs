@@ -95,8 +95,8 @@ pub(crate) struct SelectorArgs {
     )]
     pub(crate) exposure: Vec<Exposure>,
 
-    /// Network namespace: all that may be entered (the default), our own, a name under /run/netns,
-    /// or that of a process.
+    /// Network namespace: all that may be entered (the default), our own, a name as `defaults` shows
+    /// it (of ip netns, a container, a unit, host), or that of a process.
     #[arg(long, value_name = "all|self|NAME|PID", value_parser = values::netns)]
     pub(crate) netns: Vec<NetnsChoice>,
 }

@@ -139,10 +139,12 @@ pub(crate) fn pid(text: &str) -> Result<u32, String> {
 
 pub(crate) fn netns(text: &str) -> Result<NetnsChoice, String> {
     match text {
-        "" => Err("write all, self, a name under /run/netns or a process id".into()),
+        "" => {
+            Err("write all, self, a name as `sockpulse defaults` shows it, or a process id".into())
+        }
         "all" => Ok(NetnsChoice::All),
         "self" => Ok(NetnsChoice::Own),
-        name if name.contains('/') => Err("a name under /run/netns has no slash".into()),
+        name if name.contains('/') => Err("the name of a namespace has no slash".into()),
         name => Ok(NetnsChoice::Named(name.into())),
     }
 }

@@ -106,6 +106,14 @@ pub enum Error {
         /// What was being read.
         object: String,
     },
+    /// Several network namespaces go by the word.
+    #[error("tell which network namespace {name} is: {}", among.join(", "))]
+    AmbiguousNamespace {
+        /// As it was written.
+        name: String,
+        /// What they are called. Their names may hold any character.
+        among: Vec<String>,
+    },
     /// There is no such network namespace.
     #[error("find the network namespace {name}")]
     NoSuchNamespace {

@@ -60,8 +60,8 @@ pub(crate) enum DefaultsCommand {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Reading")]
 pub(crate) struct GetArgs {
-    /// Network namespace: all that may be entered (the default), our own, a name under /run/netns,
-    /// or that of a process.
+    /// Network namespace: all that may be entered (the default), our own, a name as it is shown (of
+    /// ip netns, a container, a unit, host), or that of a process.
     #[arg(long, value_name = "all|self|NAME|PID", value_parser = values::netns)]
     pub(crate) netns: Vec<NetnsChoice>,
 
@@ -102,8 +102,8 @@ pub(crate) struct SetArgs {
     )]
     pub(crate) probes: Option<i64>,
 
-    /// Network namespace: our own (the default), all that may be entered, a name under /run/netns,
-    /// or that of a process.
+    /// Network namespace: our own (the default), all that may be entered, a name as it is shown (of
+    /// ip netns, a container, a unit, host), or that of a process.
     #[arg(
         long, value_name = "all|self|NAME|PID", value_parser = values::netns, help_heading = "Where"
     )]

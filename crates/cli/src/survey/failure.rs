@@ -27,7 +27,11 @@ impl From<sockpulse_linux::Error> for CommandError {
         let (kind, hint) = match &error {
             Linux::NoSuchNamespace { .. } | Linux::NotANamespace { .. } => (
                 ErrorKind::Usage,
-                Some("`ip netns` lists the names; the id of a process in it serves too"),
+                Some("`sockpulse defaults` shows the names; the id of a process in it serves too"),
+            ),
+            Linux::AmbiguousNamespace { .. } => (
+                ErrorKind::Usage,
+                Some("name one of them, or a process in it: --netns PID"),
             ),
             Linux::NoSuchProcess { .. } => (ErrorKind::Usage, Some("`ps -e` lists processes")),
             error if error.is_permission() => (

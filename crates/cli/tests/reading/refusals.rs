@@ -46,7 +46,7 @@ pub(crate) fn values_that_mean_nothing_are_refused() {
         (["--accept-kernel-risk", "CVE-1-1"], &["CVE-2026-74714"]),
         (
             ["--netns", "no-such-namespace"],
-            &["no-such-namespace", "hint: ", "ip netns"],
+            &["no-such-namespace", "hint: ", "sockpulse defaults"],
         ),
         (["--netns", "4194304"], &["4194304", "hint: ", "ps"]),
         (["--pid", "4194304"], &["4194304", "hint: ", "ps"]),

@@ -254,9 +254,13 @@ pub(super) fn fingerprint_of(proc: &Proc, process: &str) -> Option<u64> {
     rustix::fs::stat(path).ok().map(|stat| stat.st_ino)
 }
 
-/// What people call a namespace: the name that ip(8) gave it; the container; where it is mounted; the
+/// What people call a namespace: that of process 1 the host's; the name that ip(8) gave it; the container; where it is mounted; the
 /// unit; else a process in it.
 pub(super) fn name(proc: &Proc, bind: Option<&Path>, pid: Option<u32>, id: NetnsId) -> String {
+    let first = fingerprint(proc, 1);
+    if first.is_some() && first == pid.and_then(|pid| fingerprint(proc, pid)) {
+        return "host".into();
+    }
     let file_name = |path: &Path| {
         let name = path.file_name().unwrap_or(path.as_os_str());
         name.to_string_lossy().into_owned()
@@ -368,7 +372,9 @@ mod tests {
         assert_eq!(named("/run/netns/blue"), "blue");
         assert_eq!(named("/var/run/netns/blue"), "blue");
         assert_eq!(named("/run/docker/netns/1f00"), "1f00");
-        assert_eq!(name(&proc, None, Some(1), id), "net:[7]");
+        assert_eq!(name(&proc, None, Some(7), id), "net:[7]");
+        let init = name(&Proc::default(), None, Some(1), id);
+        assert_eq!(init, "host");
         let own = name(&Proc::default(), None, Some(std::process::id()), id);
         assert!(!own.is_empty());
     }

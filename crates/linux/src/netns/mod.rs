@@ -20,8 +20,10 @@ use crate::raw;
 use crate::sysctl;
 
 pub use enumerate::{Enumeration, enumerate};
+pub use resolve::resolve;
 
 mod enumerate;
+mod resolve;
 mod routes;
 
 /// Where ip(8) keeps named namespaces.
@@ -76,55 +78,6 @@ pub fn own(proc: &Proc) -> Result<Netns> {
         name,
         own: true,
         pid,
-        fd,
-    })
-}
-
-/// The namespace that a user means: `self`, a name under `/run/netns` (ip-netns(8)), or a process id.
-///
-/// # Errors
-/// [`Error::NoSuchNamespace`], [`Error::NoSuchProcess`], [`Error::NotANamespace`]; [`Error::System`]
-/// when the process's namespace may not be looked at (needs `CAP_SYS_PTRACE`).
-pub fn resolve(proc: &Proc, text: &str) -> Result<Netns> {
-    if text == "self" {
-        return own(proc);
-    }
-    let own_id = open_own(proc).ok().map(|(id, _)| id);
-    let is_name = !text.is_empty() && !text.contains('/') && text != "." && text != "..";
-    if is_name {
-        let path = Path::new(NAMED).join(text);
-        match open(&path) {
-            Ok((id, fd)) => {
-                return Ok(Netns {
-                    id,
-                    name: text.to_owned(),
-                    own: own_id == Some(id),
-                    pid: None,
-                    fd,
-                });
-            }
-            Err(error) if error.is_gone() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let Ok(pid) = text.parse::<u32>() else {
-        return Err(Error::NoSuchNamespace {
-            name: text.to_owned(),
-        });
-    };
-    let path = proc.root().join(format!("{pid}/ns/net"));
-    let (id, fd) = open(&path).map_err(|error| {
-        if error.is_gone() {
-            Error::NoSuchProcess { pid }
-        } else {
-            error
-        }
-    })?;
-    Ok(Netns {
-        id,
-        name: enumerate::name(proc, None, Some(pid), id),
-        own: own_id == Some(id),
-        pid: Some(pid),
         fd,
     })
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use sockpulse_core::NetnsDefaults;
@@ -208,6 +210,54 @@ fn root_what_is_no_namespace_is_refused() {
         let own = resolve(&proc, &std::process::id().to_string()).unwrap();
         assert!(own.own);
     });
+}
+
+#[test]
+fn root_containers_and_units_name_their_namespaces() {
+    isolated(
+        "netns::root_containers_and_units_name_their_namespaces",
+        || {
+            let [first, second, third] = [1005, 1006, 1007].map(Container::start);
+            let ids = ["0123456789ab", "0123456789cd"].map(|id| format!("{id}{}", "0".repeat(52)));
+            // A tree of /proc in which these processes have the cgroups of an engine.
+            let root = Path::new("/run/processes");
+            std::fs::create_dir(root).unwrap();
+            let of = |pid: u32, cgroup: &str| {
+                let folder = root.join(pid.to_string());
+                std::fs::create_dir(&folder).unwrap();
+                std::fs::write(folder.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
+                std::fs::write(folder.join("comm"), "app\n").unwrap();
+                symlink(format!("/proc/{pid}/ns"), folder.join("ns")).unwrap();
+            };
+            of(
+                first.pid(),
+                &format!("/system.slice/docker-{}.scope", ids[0]),
+            );
+            of(second.pid(), &format!("/docker/{}", ids[1]));
+            of(third.pid(), "/system.slice/redis.service");
+            for name in ["self", "thread-self", "sys"] {
+                symlink(format!("/proc/{name}"), root.join(name)).unwrap();
+            }
+            let proc = Proc::new(root);
+            for (word, idle_s) in [
+                ("container 0123456789ab", 1005),
+                ("0123456789c", 1006),
+                (&ids[1], 1006),
+                ("redis.service", 1007),
+            ] {
+                assert_eq!(idle(&resolve(&proc, word).unwrap()), idle_s, "{word}");
+            }
+            let several = resolve(&proc, "01234567").unwrap_err();
+            let among = ["container 0123456789ab", "container 0123456789cd"];
+            assert_eq!(
+                several,
+                Error::AmbiguousNamespace {
+                    name: "01234567".into(),
+                    among: among.map(str::to_owned).to_vec(),
+                }
+            );
+        },
+    );
 }
 
 #[test]
