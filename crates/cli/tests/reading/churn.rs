@@ -75,7 +75,8 @@ pub(crate) fn root_stable_sockets_are_listed_once_amid_churn() {
                 twice.push(line.to_owned());
             }
         });
-        assert_eq!(status, Some(0), "{words:?}");
+        // Of all namespaces, somebody else's may be out of reach: that is no matter here.
+        assert!(matches!(status, Some(0 | 3)), "{words:?}: {status:?}");
         assert!(
             twice.is_empty(),
             "{words:?}: {} twice: {:?}",
