@@ -1,16 +1,22 @@
 //! Changes in words, and how they are made: checked, written into the journal, made, concluded.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
 use serde_json::{Value as Json, json};
 use sockpulse_core::change::{Change, Target, Undoes, Value};
+use sockpulse_core::persisted::Sysctl;
 use sockpulse_linux::Error;
 
 use crate::coverage::shown;
 use crate::error::{CommandError, ErrorKind};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Past};
 use crate::sink::ChangeSink;
+
+/// The command whose refusals can be got round in ways that the others' cannot.
+pub(crate) const SET: &str = "defaults set";
 
 /// What is to be done.
 #[derive(Debug, Default)]
@@ -21,6 +27,19 @@ pub(crate) struct Plan {
     pub(crate) undoes: Undoes,
     /// In the order in which it is done.
     pub(crate) changes: Vec<Change>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do, and nothing to remember.
+    const fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.undoes.wholly.is_empty()
+    }
+}
+
+impl AsRef<Self> for Plan {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// What became of a plan.
@@ -36,29 +55,52 @@ pub(crate) struct Applied {
     pub(crate) notes: Vec<String>,
 }
 
+/// Plans and carries it out: the plan is made by what the machine and the journal are while no other
+/// command can change either. `plan` is called twice, since what cannot be done is to be refused before
+/// the journal is touched, and what can only be known when it is held.
+///
+/// # Errors
+/// When nothing could be planned, or nothing changed at all: then nothing was.
+pub(crate) fn carry_out<P: AsRef<Plan>>(
+    sink: &mut dyn ChangeSink,
+    state_dir: &Path,
+    stderr: &mut dyn io::Write,
+    mut plan: impl FnMut(&mut dyn ChangeSink, &Past) -> Result<P, CommandError>,
+) -> Result<(P, Applied), CommandError> {
+    let past = journal::read(state_dir)?;
+    let first = plan(sink, &past)?;
+    if first.as_ref().is_empty() {
+        let applied = Applied {
+            notes: past.notes,
+            ..Applied::default()
+        };
+        return Ok((first, applied));
+    }
+    check(sink, first.as_ref())?;
+    let mut journal = Journal::open(state_dir, stderr)?;
+    let planned = plan(sink, &journal.past)?;
+    let applied = apply(sink, &mut journal, planned.as_ref())?;
+    Ok((planned, applied))
+}
+
 /// Makes the changes of a plan, each only when the journal knows what was there before.
 ///
 /// A file comes first, and what follows is left when it fails. Of several namespaces those that can be
 /// changed are.
-///
-/// # Errors
-/// When nothing could be changed at all: then nothing was.
-pub(crate) fn apply(
+fn apply(
     sink: &mut dyn ChangeSink,
-    state_dir: &Path,
+    journal: &mut Journal,
     plan: &Plan,
 ) -> Result<Applied, CommandError> {
-    if plan.changes.is_empty() && plan.undoes.wholly.is_empty() {
+    if plan.is_empty() {
         return Ok(Applied::default());
     }
-    check(sink, &plan.changes)?;
-    let mut journal = Journal::open(state_dir)?;
+    check(sink, plan)?;
     unchanged(sink, &plan.changes)?;
-    let notes = journal.past.notes.clone();
     let begun = journal.intend(sink.clock(), plan.command, &plan.undoes, &plan.changes)?;
     let mut applied = Applied {
         id: Some(begun.id),
-        notes,
+        notes: journal.past.notes.clone(),
         ..Applied::default()
     };
     let mut stopped = false;
@@ -69,7 +111,9 @@ pub(crate) fn apply(
             sink.make(change).map_err(|error| {
                 stopped = matches!(change.target, Target::PersistedFile { .. });
                 let why = error.reason();
-                applied.failure.get_or_insert(refusal(change, error));
+                applied
+                    .failure
+                    .get_or_insert(refusal(plan.command, change, error));
                 why
             })
         };
@@ -85,16 +129,19 @@ pub(crate) fn apply(
 
 /// A file that cannot be written stops everything before it begins; so do namespaces of which none
 /// can be changed.
-fn check(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), CommandError> {
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check(sink: &mut dyn ChangeSink, plan: &Plan) -> Result<(), CommandError> {
     let mut first = None;
     let mut possible = false;
-    for change in changes {
+    for change in &plan.changes {
         let is_file = matches!(change.target, Target::PersistedFile { .. });
         match sink.check(change) {
             Ok(()) => possible |= !is_file,
-            Err(error) if is_file => return Err(refusal(change, error)),
+            Err(error) if is_file => return Err(refusal(plan.command, change, error)),
             Err(error) => {
-                first.get_or_insert(refusal(change, error));
+                first.get_or_insert(refusal(plan.command, change, error));
             }
         }
     }
@@ -104,8 +151,8 @@ fn check(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), CommandErr
     }
 }
 
-/// Another command may have changed something between planning and now, when the journal is held:
-/// then what was planned would take that back, and the journal would say what was not there before.
+/// Whoever changes values without the journal may have done so since they were read: then what was
+/// planned would take that back, and the journal would say what was not there before.
 fn unchanged(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), CommandError> {
     for change in changes {
         // What is gone or cannot be read is told when it is tried.
@@ -123,42 +170,65 @@ fn unchanged(sink: &mut dyn ChangeSink, changes: &[Change]) -> Result<(), Comman
 }
 
 /// Why a change could not be made, with what would help.
-fn refusal(change: &Change, error: Error) -> CommandError {
-    let permission = error.is_permission();
-    let read_only = error.errno() == Some(rustix::io::Errno::ROFS);
-    let full = matches!(
-        error.errno(),
-        Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT)
-    );
-    let kind = if permission {
+fn refusal(command: &str, change: &Change, error: Error) -> CommandError {
+    let kind = if error.is_permission() {
         ErrorKind::NotPermitted
     } else {
         ErrorKind::Incomplete
     };
+    let hints = match &change.target {
+        Target::Sysctl { sysctl, .. } => of_sysctl(command, *sysctl, &change.after, &error),
+        Target::PersistedFile { path } => of_file(command, path, &error),
+        _ => Vec::new(),
+    };
     let refusal = CommandError::new(kind, error.reason());
-    match &change.target {
-        Target::Sysctl { .. } if permission => refusal.hint(
-            "run as root, or grant CAP_NET_ADMIN in the user namespace that owns the network \
-             namespace",
-        ),
-        Target::Sysctl { sysctl, .. } if read_only => refusal
-            .hint("from the host: sockpulse defaults set … --netns PID, of a process in the container")
-            .hint(format!(
-                "or start the container with it: --sysctl {}={}",
-                sysctl.key(),
-                of_value(&change.after)
-            )),
-        Target::PersistedFile { .. } if permission => {
-            refusal.hint("run as root: /etc/sysctl.d is root's to write (or grant CAP_DAC_OVERRIDE)")
+    hints.into_iter().fold(refusal, CommandError::hint)
+}
+
+fn of_sysctl(command: &str, sysctl: Sysctl, after: &Value, error: &Error) -> Vec<String> {
+    let value = of_value(after);
+    let mut hints = Vec::new();
+    if error.is_permission() {
+        let hint = "run as root, or grant CAP_NET_ADMIN in the user namespace that owns the network \
+                    namespace";
+        hints.push(hint.into());
+    } else if error.errno() == Some(Errno::ROFS) {
+        hints.push(format!(
+            "from the host: sockpulse defaults set --{} {value} --netns PID, of a process in the \
+             container",
+            sysctl.setting()
+        ));
+        if command == SET {
+            let key = sysctl.key();
+            hints.push(format!(
+                "or start the container with it: --sysctl {key}={value}"
+            ));
         }
-        Target::PersistedFile { .. } if read_only => {
-            refusal.hint("leave --persist out to set it until the next boot only")
-        }
-        Target::PersistedFile { .. } if full => {
-            refusal.hint("make room on that file system; what was in the file is still there")
-        }
-        _ => refusal,
     }
+    hints
+}
+
+fn of_file(command: &str, path: &str, error: &Error) -> Vec<String> {
+    let path = shown(path);
+    let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
+    let hint = match (error, error.errno()) {
+        (Error::NotAFile { .. }, _) => format!("look at it, and remove it: rm {path}"),
+        (_, Some(Errno::NOTDIR)) => format!("make it a folder: rm {folder} && mkdir {folder}"),
+        (_, Some(Errno::NOSPC | Errno::DQUOT)) => {
+            "make room on that file system; what was in the file is still there".into()
+        }
+        (_, Some(Errno::ROFS)) if command == SET => {
+            "leave --persist out to set it until the next boot only".into()
+        }
+        (_, Some(Errno::ROFS)) => {
+            format!("run it again when {folder} can be written; nothing was put back")
+        }
+        (_, Some(Errno::ACCESS | Errno::PERM)) => {
+            format!("run as root: {folder} is root's to write (or grant CAP_DAC_OVERRIDE)")
+        }
+        _ => return Vec::new(),
+    };
+    vec![hint]
 }
 
 /// A target in words.
@@ -188,7 +258,7 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
                 _ => "changed, read at boot",
             };
             let mut lines = vec![format!("{}: {what}: {reason}", shown(path))];
-            lines.extend(difference(text(&change.before), text(&change.after)));
+            lines.extend(file_difference(&change.before, &change.after));
             lines
         }
         // What a later version adds is worded by it.
@@ -198,6 +268,11 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
             of_value(&change.after)
         )],
     }
+}
+
+/// What differs between two texts of a file, a line each.
+pub(crate) fn file_difference(before: &Value, after: &Value) -> Vec<String> {
+    difference(text(before), text(after))
 }
 
 fn text(value: &Value) -> &str {
@@ -243,16 +318,23 @@ pub(crate) fn of_value(value: &Value) -> String {
 /// The changes with what became of them, as JSON.
 pub(crate) fn json(changes: &[Change], applied: Option<&Applied>) -> Json {
     let outcome = |at: usize| applied.and_then(|applied| applied.outcomes.get(at));
-    let changes = changes.iter().enumerate().map(|(at, change)| {
-        let mut json = journal::of_change(change);
-        json["outcome"] = match outcome(at) {
-            None => Json::Null,
-            Some(Ok(())) => "done".into(),
-            Some(Err(why)) => json!({ "failed": why }),
-        };
-        json
-    });
-    Json::Array(changes.collect())
+    let changes = changes.iter().enumerate();
+    Json::Array(
+        changes
+            .map(|(at, change)| change_json(change, outcome(at)))
+            .collect(),
+    )
+}
+
+/// A change with what became of it; `null` where it was not made, or that is not known.
+pub(crate) fn change_json(change: &Change, outcome: Option<&Result<(), String>>) -> Json {
+    let mut json = journal::of_change(change);
+    json["outcome"] = match outcome {
+        None => Json::Null,
+        Some(Ok(())) => "done".into(),
+        Some(Err(why)) => json!({ "failed": why }),
+    };
+    json
 }
 
 /// What failed, a line each.

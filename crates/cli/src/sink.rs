@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::io::Errno;
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::Tree;
-use sockpulse_core::{Cookie, Gap, Hz, Namespace, Process};
+use sockpulse_core::{Cookie, Gap, Hz, Namespace, NetnsId, Process};
 use sockpulse_linux::file::{self, Whose};
 use sockpulse_linux::netns::{self, Netns};
 use sockpulse_linux::pidfd::Borrower;
@@ -58,7 +58,7 @@ pub trait ChangeSink {
     /// What a target has now; `None` where it is gone. Namespaces are known once they were found.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it is there, or may be there, and cannot be read.
     fn now(&mut self, target: &Target) -> Result<Option<Value>, Error>;
 
     /// Whether a change could be made, as far as that can be told without making it.
@@ -86,6 +86,10 @@ pub(crate) struct ThisMachine {
     proc: Proc,
     boot: String,
     handles: Vec<(NetnsKey, Netns)>,
+    /// Namespaces that are there and could not be entered.
+    closed: Vec<(NetnsId, Error)>,
+    /// Whether all that are there were found, as far as is known.
+    all_found: bool,
     borrower: Borrower,
 }
 
@@ -97,6 +101,8 @@ pub(crate) fn this_machine() -> Box<dyn ChangeSink> {
         boot: boot.unwrap_or_default().trim().to_owned(),
         proc,
         handles: Vec::new(),
+        closed: Vec::new(),
+        all_found: false,
         borrower: Borrower::new(),
     })
 }
@@ -144,6 +150,21 @@ impl ThisMachine {
             name: netns.name.clone(),
         })
     }
+
+    /// Why a namespace was not found; `None` if that is because it is gone.
+    fn missing(&self, netns: &NetnsKey) -> Option<Error> {
+        if netns.boot != self.boot {
+            return None;
+        }
+        let closed = self.closed.iter().find(|(id, _)| *id == netns.id);
+        let not_found = || Error::NoSuchNamespace {
+            name: netns.name.clone(),
+        };
+        match closed {
+            Some((_, error)) => Some(error.clone()),
+            None => (!self.all_found).then(not_found),
+        }
+    }
 }
 
 impl ChangeSink for ThisMachine {
@@ -159,15 +180,21 @@ impl ChangeSink for ThisMachine {
             gaps,
         };
         let all = wanted.is_empty() || wanted.contains(&NetnsChoice::All);
+        self.all_found = all && found.gaps.is_empty();
+        self.closed.clear();
         for handle in handles {
             match self.inhabited(&handle) {
                 Ok((inhabited, gaps)) => {
+                    self.handles.retain(|(key, _)| !key.is(&inhabited.key));
                     self.handles.push((inhabited.key.clone(), handle));
                     found.namespaces.push(inhabited);
                     found.gaps.extend(gaps);
                 }
                 // Of all, what cannot be entered is left out; one that was named is an error.
-                Err(error) if all => found.gaps.push(handle.gap(&error)),
+                Err(error) if all => {
+                    found.gaps.push(handle.gap(&error));
+                    self.closed.push((handle.id, error));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -186,7 +213,7 @@ impl ChangeSink for ThisMachine {
         match target {
             Target::Sysctl { netns, sysctl } => {
                 let Some(handle) = self.handle(netns) else {
-                    return Ok(None);
+                    return self.missing(netns).map_or(Ok(None), Err);
                 };
                 let defaults = handle.enter_and(|| sysctl::defaults(&self.proc))??;
                 Ok(Some(Value::Number(value_of(*sysctl, &defaults))))

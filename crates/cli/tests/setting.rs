@@ -297,7 +297,7 @@ fn root_a_container_with_read_only_proc_sys_is_told_what_helps() {
         &said,
         &[
             "error: failed to open /proc/sys/net/ipv4/tcp_keepalive_time: read-only file system",
-            "hint: from the host: sockpulse defaults set … --netns PID, of a process in the container",
+            "hint: from the host: sockpulse defaults set --idle 120 --netns PID, of a process in the container",
             "hint: or start the container with it: --sysctl net.ipv4.tcp_keepalive_time=120",
             "status 3\nnow 7200 75 9\n0\n",
         ],
@@ -358,7 +358,7 @@ fn root_a_namespace_that_is_gone_is_said() {
         &[
             "status 0\n120\nnow 7200 75 9",
             "two: net.ipv4.tcp_keepalive_time 120 -> 7200: undo of change 1",
-            "left: net.ipv4.tcp_keepalive_time in one is gone",
+            "left: net.ipv4.tcp_keepalive_time in one: the namespace is gone",
             "status 0\n7200\n",
         ],
     );
@@ -450,6 +450,41 @@ fn root_a_command_that_is_killed_can_be_undone() {
             "status 0\nnow 7200 75 9\n0\n",
         ],
     );
+}
+
+/// Two that begin while a third holds the journal: each plans by what the one before it left.
+#[test]
+fn root_two_at_once_do_not_disturb_each_other() {
+    let test = "root_two_at_once_do_not_disturb_each_other";
+    let body = r#"
+        mkdir /var/lib/sockpulse; JOURNAL=/var/lib/sockpulse/journal.jsonl
+        mkfifo /run/end; flock $JOURNAL cat /run/end & exec 9>/run/end
+        for turn in $(seq 400); do flock -n $JOURNAL true || break; sleep 0.02; done
+        $SOCKPULSE defaults set --idle 100 --interval 20 --persist >/run/one 2>&1 9>&- &
+        $SOCKPULSE defaults set --idle 300 --probes 5 --persist >/run/two 2>&1 9>&- &
+        for turn in $(seq 400); do
+            grep -q ^waiting /run/one && grep -q ^waiting /run/two && break
+            sleep 0.02
+        done
+        cat /run/one /run/two
+        exec 9>&-
+        wait
+        [ "$(values)" = "$(boot $SYSTEMD)" ] && echo "one state: $(values)"
+        status $SOCKPULSE undo; status $SOCKPULSE undo
+        echo "again $(values)"
+        ls /etc/sysctl.d | wc -l
+    "#;
+    let Some(said) = script(test, body) else {
+        return;
+    };
+    says(
+        &said,
+        &["(flock), which holds the journal", "again 7200 75 9\n0\n"],
+    );
+    let ends = ["one state: 300 20 5\n", "one state: 100 20 5\n"];
+    assert!(ends.iter().any(|end| said.contains(end)), "{said}");
+    assert_eq!(said.matches("waiting for process ").count(), 2, "{said}");
+    assert_eq!(said.matches("status 0").count(), 2, "{said}");
 }
 
 /// A file that sorts behind ours: ours is written anew under a name that sorts behind that.

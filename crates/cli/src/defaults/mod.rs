@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod get;
 mod get_data;
 mod impact;
+mod left;
 mod persist;
 mod rearm;
 mod report;

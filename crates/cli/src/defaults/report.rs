@@ -55,6 +55,12 @@ impl<'a> DocumentOrText<'a> {
         self.warned.push(line);
     }
 
+    /// What the journal had to say.
+    pub(super) fn notes(&mut self, notes: &[String]) {
+        let notes = notes.iter().map(|note| format!("note: {note}"));
+        self.warned.extend(notes);
+    }
+
     /// A key of the document.
     pub(super) fn field(&mut self, key: &str, value: Json) {
         self.document.insert(key.to_owned(), value);
@@ -62,16 +68,21 @@ impl<'a> DocumentOrText<'a> {
 
     /// The changes; without an outcome they were not made.
     pub(super) fn changes(&mut self, changes: &[Change], applied: Option<&Applied>) {
-        self.said.extend(changes.iter().flat_map(apply::lines));
+        let made = |at: usize| {
+            let outcome = applied.and_then(|applied| applied.outcomes.get(at));
+            !matches!(outcome, Some(Err(_)))
+        };
+        // What failed is told by itself: nothing is printed that was not done.
+        let made = changes.iter().enumerate().filter(|(at, _)| made(*at));
+        self.said
+            .extend(made.flat_map(|(_, change)| apply::lines(change)));
         self.field("dry_run", applied.is_none().into());
         self.field("changes", apply::json(changes, applied));
     }
 
     /// What became of the changes, and how to come back.
     pub(super) fn outcome(&mut self, applied: &Applied, changes: &[Change]) -> Exit {
-        for note in &applied.notes {
-            self.warn(format!("note: {note}"));
-        }
+        self.notes(&applied.notes);
         for line in apply::failures(changes, applied) {
             self.warn(line);
         }

@@ -3,16 +3,17 @@
 use std::io::Write;
 
 use sockpulse_core::change::{
-    Change, NetnsKey, Observed, Target, Transaction, Undoes, Wish, live, plan_defaults, standing,
+    NetnsKey, Observed, SetBy, Target, Transaction, Undoes, Wish, live, plan_defaults, standing,
 };
 
 use super::args::ResetArgs;
-use super::undo::{self, Back, Left, carry_out};
+use super::left::Left;
+use super::undo::{Back, Backwards, carry_out, undoes};
 use super::{DocumentOrText, persist};
 use crate::app::Face;
 use crate::apply::Plan;
 use crate::error::{CommandError, Exit};
-use crate::journal::{self, Past};
+use crate::journal::Past;
 use crate::machine::Machine;
 use crate::options::NetnsChoice;
 use crate::sink::{ChangeSink, Found};
@@ -31,33 +32,28 @@ pub(super) fn run(
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     let mut report = DocumentOrText::new(face, COMMAND)?;
-    let past = journal::read(&args.writing.state_dir)?;
     let mut sink = (machine.changes)();
-    let (changes, left) = if args.to_kernel {
-        (to_kernel(&mut *sink, args)?, Vec::new())
-    } else {
-        to_before(&mut *sink, args, &past)?
+    let plan = |sink: &mut dyn ChangeSink, past: &Past| {
+        if args.to_kernel {
+            to_kernel(sink, args, past)
+        } else {
+            to_before(sink, args, past)
+        }
     };
-    // The kernel's own values need not be those of before.
-    let undoes = if args.netns.is_empty() && !args.to_kernel && !changes.is_empty() {
-        undo::undoes(&of_defaults(&past), &left)
-    } else {
-        Undoes::default()
-    };
-    let plan = Plan {
-        command: COMMAND,
-        undoes,
-        changes,
-    };
-    let exit = carry_out(&mut report, &mut *sink, &args.writing, &plan, &left)?;
+    let (back, exit) = carry_out(&mut report, &mut *sink, &args.writing, stderr, plan)?;
     if !args.to_kernel && args.netns.is_empty() {
-        tell_unknown_files(&mut report, &*sink, &plan, &left)?;
+        tell_unknown_files(&mut report, &*sink, &back)?;
     }
     report.finish(out, stderr)?;
     Ok(exit)
 }
 
-fn to_kernel(sink: &mut dyn ChangeSink, args: &ResetArgs) -> Result<Vec<Change>, CommandError> {
+/// The kernel's own values need not be those of before: nothing counts as undone by them.
+fn to_kernel(
+    sink: &mut dyn ChangeSink,
+    args: &ResetArgs,
+    past: &Past,
+) -> Result<Backwards, CommandError> {
     const REASON: &str = "the kernel's own value";
     let mut changes = Vec::new();
     let mut netns = args.netns.clone();
@@ -67,7 +63,18 @@ fn to_kernel(sink: &mut dyn ChangeSink, args: &ResetArgs) -> Result<Vec<Change>,
     }
     let found = sink.namespaces(&netns)?;
     changes.extend(plan_defaults(&observed(&found), &Wish::KERNEL, REASON));
-    Ok(changes)
+    let nothing = || "nothing to change: these are the kernel's values".into();
+    Ok(Backwards {
+        nothing: changes.is_empty().then(nothing),
+        plan: Plan {
+            command: COMMAND,
+            undoes: Undoes::default(),
+            changes,
+        },
+        notes: past.notes.clone(),
+        gaps: found.gaps,
+        ..Backwards::default()
+    })
 }
 
 fn observed(found: &Found) -> Vec<Observed> {
@@ -84,30 +91,52 @@ fn to_before(
     sink: &mut dyn ChangeSink,
     args: &ResetArgs,
     past: &Past,
-) -> Result<(Vec<Change>, Vec<Left>), CommandError> {
-    let chosen: Vec<NetnsKey> = if args.netns.is_empty() {
-        Vec::new()
-    } else {
-        let found = sink.namespaces(&args.netns)?;
-        found.namespaces.into_iter().map(|one| one.key).collect()
-    };
-    if chosen.is_empty() {
-        sink.namespaces(&[NetnsChoice::All])?;
-    }
+) -> Result<Backwards, CommandError> {
+    let all = args.netns.is_empty();
+    let found = sink.namespaces(&args.netns)?;
+    let chosen: Vec<&NetnsKey> = found.namespaces.iter().map(|one| &one.key).collect();
     let mut ours = standing(&past.transactions, |change| {
         sink.now(&change.target).ok().flatten()
     });
     ours.retain(|change| match &change.target {
-        Target::Sysctl { netns, .. } => chosen.is_empty() || chosen.iter().any(|key| key.is(netns)),
-        Target::PersistedFile { .. } => chosen.is_empty(),
+        Target::Sysctl { netns, .. } => all || chosen.iter().any(|key| key.is(netns)),
+        Target::PersistedFile { .. } => all,
         // Not a default.
         _ => false,
     });
     let mut back = Back::new(sink, args.force);
     for change in &ours {
-        back.put(change, "what was there before our first change")?;
+        let reason = "what was there before our first change";
+        back.put(change, reason, |_| SetBy::Other);
     }
-    Ok(back.finish())
+    let (changes, mut left) = back.finish();
+    let stand = of_defaults(past);
+    // What is gone is told once.
+    left.retain(|left| !matches!(left, Left::Gone(_)) || concerns(&stand, left.target()));
+    let done = !changes.is_empty() || !left.is_empty();
+    let undoes = if all && done {
+        undoes(&stand, &left)
+    } else {
+        Undoes::default()
+    };
+    let nothing = || "nothing to change: everything is as it was before our first change".into();
+    Ok(Backwards {
+        nothing: (!done).then(nothing),
+        plan: Plan {
+            command: COMMAND,
+            undoes,
+            changes,
+        },
+        left,
+        notes: past.notes.clone(),
+        gaps: found.gaps,
+        ..Backwards::default()
+    })
+}
+
+fn concerns(transactions: &[&Transaction], target: &Target) -> bool {
+    let mut records = transactions.iter().flat_map(|one| &one.records);
+    records.any(|record| record.change.target.is(target))
 }
 
 /// The transactions about defaults that stand.
@@ -126,13 +155,12 @@ fn of_defaults(past: &Past) -> Vec<&Transaction> {
 fn tell_unknown_files(
     report: &mut DocumentOrText<'_>,
     sink: &dyn ChangeSink,
-    plan: &Plan,
-    left: &[Left],
+    back: &Backwards,
 ) -> Result<(), CommandError> {
     for change in persist::plan_removal(sink, "")? {
-        let mut planned = plan.changes.iter().map(|planned| &planned.target);
+        let mut planned = back.plan.changes.iter().map(|planned| &planned.target);
         let is_planned = planned.any(|target| target.is(&change.target));
-        if is_planned || left.iter().any(|left| left.is(&change.target)) {
+        if is_planned || back.left.iter().any(|left| left.stands_at(&change.target)) {
             continue;
         }
         if let Target::PersistedFile { path } = &change.target {

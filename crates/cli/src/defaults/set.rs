@@ -14,6 +14,7 @@ use crate::app::Face;
 use crate::apply::{self, Applied, Plan};
 use crate::coverage::shown;
 use crate::error::{CommandError, ErrorKind, Exit};
+use crate::journal::Past;
 use crate::machine::Machine;
 use crate::options::NetnsChoice;
 use crate::screen::noticed_after;
@@ -38,20 +39,17 @@ pub(super) fn run(
         args.netns.clone()
     };
     let mut sink = (machine.changes)();
-    let found = sink.namespaces(&netns)?;
-    let dangers = judged(&args.wish(), &found, args)?;
-    let (plan, obstacles) = planned(&*sink, &args.wish(), &found, args.persist)?;
-    let applied = if args.writing.dry_run {
-        None
+    let state_dir = &args.writing.state_dir;
+    let plan = |sink: &mut dyn ChangeSink, _: &Past| planned(sink, args, &netns);
+    let (planned, applied) = if args.writing.dry_run {
+        (plan(&mut *sink, &Past::default())?, None)
     } else {
-        Some(apply::apply(&mut *sink, &args.writing.state_dir, &plan)?)
+        let (planned, applied) = apply::carry_out(&mut *sink, state_dir, stderr, plan)?;
+        (planned, Some(applied))
     };
     let setting = Setting {
         args,
-        found,
-        dangers,
-        plan,
-        obstacles,
+        planned,
         applied,
     };
     let mut exit = setting.tell(&mut report);
@@ -101,13 +99,30 @@ fn judged(wish: &Wish, found: &Found, args: &SetArgs) -> Result<Vec<Danger>, Com
     Err(CommandError::new(ErrorKind::Usage, message).hint("--force sets it all the same"))
 }
 
+/// What was found, and what is to be made of it.
+struct Planned {
+    found: Found,
+    dangers: Vec<Danger>,
+    plan: Plan,
+    /// Lines of files that decide all the same.
+    obstacles: Vec<String>,
+}
+
+impl AsRef<Plan> for Planned {
+    fn as_ref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
 fn planned(
-    sink: &dyn ChangeSink,
-    wish: &Wish,
-    found: &Found,
-    persist: bool,
-) -> Result<(Plan, Vec<String>), CommandError> {
+    sink: &mut dyn ChangeSink,
+    args: &SetArgs,
+    netns: &[NetnsChoice],
+) -> Result<Planned, CommandError> {
     const REASON: &str = "asked for";
+    let wish = args.wish();
+    let found = sink.namespaces(netns)?;
+    let dangers = judged(&wish, &found, args)?;
     let observed: Vec<Observed> = found
         .namespaces
         .iter()
@@ -119,27 +134,28 @@ fn planned(
         })
         .collect();
     let mut file = persist::FilePlan::default();
-    if persist {
-        file = persist::plan(sink, wish, REASON)?;
+    if args.persist {
+        file = persist::plan(sink, &wish, REASON)?;
     }
     let mut changes = file.changes;
-    changes.extend(plan_defaults(&observed, wish, REASON));
+    changes.extend(plan_defaults(&observed, &wish, REASON));
     let plan = Plan {
-        command: "defaults set",
+        command: apply::SET,
         undoes: Undoes::default(),
         changes,
     };
-    Ok((plan, file.obstacles))
+    Ok(Planned {
+        found,
+        dangers,
+        plan,
+        obstacles: file.obstacles,
+    })
 }
 
 /// What was set, as it is told.
 struct Setting<'a> {
     args: &'a SetArgs,
-    found: Found,
-    dangers: Vec<Danger>,
-    plan: Plan,
-    /// Lines of files that decide all the same.
-    obstacles: Vec<String>,
+    planned: Planned,
     /// `None`: it is only to be seen what would be done.
     applied: Option<Applied>,
 }
@@ -147,14 +163,15 @@ struct Setting<'a> {
 impl Setting<'_> {
     fn tell(self, report: &mut DocumentOrText<'_>) -> Exit {
         let applied = self.applied.as_ref();
-        report.changes(&self.plan.changes, applied);
+        report.changes(&self.planned.plan.changes, applied);
         if applied.is_none_or(|applied| applied.failure.is_none()) {
             report.lines(self.effect());
         }
         let mut exit = applied.map_or(Exit::Done, |applied| {
-            report.outcome(applied, &self.plan.changes)
+            report.outcome(applied, &self.planned.plan.changes)
         });
         let sentences: Vec<String> = self
+            .planned
             .dangers
             .iter()
             .map(|danger| danger.sentence())
@@ -163,18 +180,18 @@ impl Setting<'_> {
             report.warn(format!("warning: {sentence}"));
         }
         report.field("warnings", sentences.into());
-        for gap in &self.found.gaps {
+        for gap in &self.planned.found.gaps {
             let (what, why) = (shown(&gap.what), shown(&gap.why));
             report.warn(format!("not seen: {what}: {why}"));
         }
-        for obstacle in &self.obstacles {
+        for obstacle in &self.planned.obstacles {
             report.warn(format!("overridden: {obstacle}"));
         }
-        if !self.found.gaps.is_empty() || !self.obstacles.is_empty() {
+        if !self.planned.found.gaps.is_empty() || !self.planned.obstacles.is_empty() {
             exit = exit.and(Exit::Partial);
         }
-        report.field("overridden", self.obstacles.into());
-        if self.args.persist && !self.found.namespaces.iter().any(|one| one.key.host) {
+        report.field("overridden", self.planned.obstacles.into());
+        if self.args.persist && !self.planned.found.namespaces.iter().any(|one| one.key.host) {
             let note = "note: the file is read at boot for the host's network namespace, not for \
                         this one";
             report.warn(note.into());
@@ -188,8 +205,8 @@ impl Setting<'_> {
         if wish.is_empty() {
             return None;
         }
-        let namespaces = &self.found.namespaces;
-        if self.plan.changes.is_empty() {
+        let namespaces = &self.planned.found.namespaces;
+        if self.planned.plan.changes.is_empty() {
             let who = match &namespaces[..] {
                 [one] => format!("{} has", shown(&one.namespace.name)),
                 all => format!("all {} namespaces have", all.len()),

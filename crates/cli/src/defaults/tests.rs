@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::{Content, File, Folder, Sysctl, Tree};
 use sockpulse_core::{
-    Cookie, Coverage, Hz, Namespace, NetnsDefaults, NetnsId, Observed, Process, Setting, Timer,
-    TimerKind,
+    Cookie, Coverage, Gap, Hz, Namespace, NetnsDefaults, NetnsId, Observed, Process, Setting,
+    Timer, TimerKind,
 };
 use sockpulse_linux::rearm::NotRearmed;
 use sockpulse_linux::{Error, Operation};
@@ -25,6 +25,9 @@ use crate::sample::{self, Sample};
 use crate::sink::{ChangeSink, Found, Inhabited};
 use crate::terminal::Palette;
 
+/// What someone else does.
+type Work = fn(&mut World);
+
 /// The machine of a test: each test has a thread of its own.
 #[derive(Debug, Clone, Default)]
 struct World {
@@ -37,9 +40,11 @@ struct World {
     /// Only what is tried after this many changes is refused.
     refuse_after: usize,
     made: usize,
-    /// What someone else does between planning and writing.
-    meanwhile: Option<fn(&mut World)>,
+    /// What someone else does after this many checks.
+    meanwhile: Option<(usize, Work)>,
     rearmed: Vec<Cookie>,
+    /// Whether not all namespaces may be looked at.
+    hidden: bool,
 }
 
 thread_local! {
@@ -99,6 +104,13 @@ impl ChangeSink for Pretended {
         let namespaces = world(|world| world.namespaces.clone());
         let count = if all { namespaces.len() } else { 1 };
         let mut found = Found::default();
+        if world(|world| world.hidden) {
+            found.gaps.push(Gap {
+                what: "the network namespaces of 3 processes".into(),
+                why: "not permitted to look at processes of other users".into(),
+                remedy: Some("run as root, or with CAP_SYS_PTRACE and CAP_SYS_ADMIN".into()),
+            });
+        }
         for (key, defaults) in namespaces.into_iter().take(count) {
             found.namespaces.push(Inhabited {
                 namespace: Namespace {
@@ -142,24 +154,30 @@ impl ChangeSink for Pretended {
     }
 
     fn now(&mut self, target: &Target) -> Result<Option<Value>, Error> {
-        Ok(world(|world| match target {
+        world(|world| match target {
             Target::Sysctl { netns, sysctl } => {
-                let known = world.namespaces.iter().find(|(key, _)| key.is(netns));
-                known.map(|(_, defaults)| Value::Number(value_of(*sysctl, defaults)))
+                let mut known = world.namespaces.iter();
+                match known.find(|(key, _)| key.is(netns)) {
+                    Some((_, defaults)) => Ok(Some(Value::Number(value_of(*sysctl, defaults)))),
+                    None if world.hidden => Err(Error::NoSuchNamespace {
+                        name: netns.name.clone(),
+                    }),
+                    None => Ok(None),
+                }
             }
             Target::PersistedFile { path } => {
                 let text = world.files.get(path).cloned();
-                Some(text.map_or(Value::Absent, Value::Text))
+                Ok(Some(text.map_or(Value::Absent, Value::Text)))
             }
-            _ => None,
-        }))
+            _ => Ok(None),
+        })
     }
 
     fn check(&mut self, change: &Change) -> Result<(), Error> {
-        world(|world| {
-            if let Some(work) = world.meanwhile.take() {
-                work(world);
-            }
+        world(|world| match world.meanwhile.take() {
+            Some((0, work)) => work(world),
+            Some((after, work)) => world.meanwhile = Some((after - 1, work)),
+            None => {}
         });
         match Self::refused(change) {
             Some(error) if world(|world| world.refuse_after) == 0 => Err(error),
@@ -508,32 +526,114 @@ fn what_is_gone_or_back_already_does_not_stand_in_the_way() {
     assert_eq!(idle_now(), 7200);
 }
 
+const OURS: &str = "/etc/sysctl.d/zz-sockpulse.conf";
+
+/// What someone else sets, at run time and in our file.
+const MEANWHILE: [Work; 2] = [
+    |world| world.namespaces[0].1.idle_s = 600,
+    |world| {
+        let text = "net.ipv4.tcp_keepalive_probes = 4\n";
+        world.files.insert(OURS.into(), text.into());
+    },
+];
+
 #[test]
-fn what_another_command_wrote_meanwhile_is_not_overwritten() {
+fn what_another_command_wrote_meanwhile_is_planned_for() {
     let state = State::new("race");
-    let file = "/etc/sysctl.d/zz-sockpulse.conf";
-    let ours = "net.ipv4.tcp_keepalive_probes = 4\n";
-    for meanwhile in [
-        |world: &mut World| world.namespaces[0].1.idle_s = 600,
-        |world: &mut World| {
-            let (path, text) = (
-                "/etc/sysctl.d/zz-sockpulse.conf",
-                "net.ipv4.tcp_keepalive_probes = 4\n",
-            );
-            world.files.insert(path.into(), text.into());
-        },
-    ] {
-        world(|world| world.meanwhile = Some(meanwhile));
+    let [run_time, file] = MEANWHILE;
+    world(|world| world.meanwhile = Some((0, run_time)));
+    let said = state.run("defaults set --idle 2m --persist");
+    assert!(said.contains("tcp_keepalive_time 600 -> 120"), "{said}");
+    world(|world| world.meanwhile = Some((0, file)));
+    let said = state.run("defaults set --idle 1m --persist");
+    assert!(said.ends_with("exit status 0\n"), "{said}");
+    let text = world(|world| world.files[OURS].clone());
+    assert!(
+        text.contains("probes = 4") && text.contains("= 60"),
+        "{text}"
+    );
+    assert!(state.run("undo 2").ends_with("exit status 0\n"));
+    assert!(state.run("undo 1").contains("120 -> 600"));
+}
+
+#[test]
+fn what_someone_wrote_at_the_last_moment_is_not_overwritten() {
+    let state = State::new("moment");
+    for meanwhile in MEANWHILE {
+        // There are two changes: this is behind the plan that holds the journal.
+        world(|world| world.meanwhile = Some((2, meanwhile)));
         let said = state.run("defaults set --idle 2m --persist");
         assert!(said.contains("in this moment: nothing was done"), "{said}");
         assert!(said.ends_with("exit status 3\n"), "{said}");
     }
     assert_eq!(idle_now(), 600);
-    assert_eq!(world(|world| world.files[file].clone()), ours);
-    let said = state.run("defaults set --idle 2m --persist");
-    assert!(said.ends_with("exit status 0\n"), "{said}");
-    let text = world(|world| world.files[file].clone());
-    assert!(text.contains(ours) && text.contains("= 120"), "{text}");
+    let text = world(|world| world.files[OURS].clone());
+    assert_eq!(text, "net.ipv4.tcp_keepalive_probes = 4\n");
+}
+
+#[test]
+fn later_changes_of_ours_are_told_from_those_of_others() {
+    let state = State::new("later");
+    for idle in ["2m", "3m", "4m"] {
+        state.run(&format!("defaults set --idle {idle} --persist"));
+    }
+    let mut answers = vec![state.run("undo 1")];
+    world(|world| world.namespaces[0].1.idle_s = 90);
+    answers.push(state.run("undo 1 --dry-run"));
+    // After a boot without the file all is as in the beginning.
+    world(|world| {
+        world.namespaces[0].1.idle_s = 7200;
+        world.files.clear();
+    });
+    answers.push(state.all(&["undo", "undo", "undo", "undo", "undo 2"]));
+    insta::assert_snapshot!(answers.join("\n"));
+}
+
+#[test]
+fn every_reset_is_undone_like_any_other_change() {
+    let state = State::new("resets");
+    for reset in [
+        "",
+        " --netns self",
+        " --to-kernel",
+        " --to-kernel --netns all",
+    ] {
+        state.run("defaults set --idle 2m");
+        state.run(&format!("defaults reset{reset}"));
+        assert_eq!(idle_now(), 7200, "{reset}");
+        assert!(state.run("undo").contains("7200 -> 120"), "{reset}");
+        assert!(state.run("undo").contains("120 -> 7200"), "{reset}");
+        assert!(state.run("undo").contains("nothing to undo"), "{reset}");
+        let before = idle_now();
+        let said = state.run("undo --since 1h");
+        assert!(said.ends_with("exit status 0\n"), "{said}");
+        assert_eq!(idle_now(), before);
+    }
+}
+
+#[test]
+fn what_may_be_there_is_not_called_gone() {
+    let state = State::new("hidden");
+    state.run("defaults set --idle 2m --netns all");
+    world(|world| {
+        world.hidden = true;
+        world.namespaces.pop();
+    });
+    insta::assert_snapshot!(state.all(&["undo", "undo --list"]));
+}
+
+#[test]
+fn what_a_later_version_wrote_is_told() {
+    let state = State::new("version");
+    std::fs::create_dir_all(&state.0).unwrap();
+    let line = r#"{"schema_version":2,"kind":"intent","id":1,"changes":[]}"#;
+    std::fs::write(state.0.join("journal.jsonl"), format!("{line}\n")).unwrap();
+    insta::assert_snapshot!(state.all(&[
+        "undo",
+        "undo --dry-run",
+        "defaults set --idle 2m",
+        "undo --list"
+    ]));
 }
 
 #[test]

@@ -3,10 +3,16 @@
 use std::io::Write;
 
 use serde_json::{Value as Json, json};
-use sockpulse_core::change::{Change, Revert, Target, Transaction, Undoes, Value, live, revert};
+use sockpulse_core::change::{
+    Change, Record, Revert, SetBy, Target, Transaction, UNDO, Undoes, Value, live, made, revert,
+    set_by,
+};
+use sockpulse_core::{Gap, human};
+use sockpulse_linux::Error;
 
 use super::DocumentOrText;
-use super::args::UndoArgs;
+use super::args::{UndoArgs, WritingArgs};
+use super::left::{self, Left};
 use crate::app::Face;
 use crate::apply::{self, Plan};
 use crate::coverage::{counted, shown};
@@ -27,39 +33,95 @@ pub(crate) fn run(
     out: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
-    let mut report = DocumentOrText::new(face, "undo")?;
-    let past = journal::read(&args.writing.state_dir)?;
+    let mut report = DocumentOrText::new(face, UNDO)?;
     let mut sink = (machine.changes)();
-    if args.list {
+    let exit = if args.list {
+        let past = journal::read(&args.writing.state_dir)?;
         list(&mut report, &past, sink.clock());
-        report.finish(out, stderr)?;
-        return Ok(Exit::Done);
-    }
-    let chosen = chosen(args, &past, sink.clock())?;
-    sink.namespaces(&[NetnsChoice::All])?;
-    let mut back = Back::new(&mut *sink, args.force);
+        Exit::Done
+    } else {
+        let plan = |sink: &mut dyn ChangeSink, past: &Past| planned(sink, past, args);
+        carry_out(&mut report, &mut *sink, &args.writing, stderr, plan)?.1
+    };
+    report.finish(out, stderr)?;
+    Ok(exit)
+}
+
+fn planned(
+    sink: &mut dyn ChangeSink,
+    past: &Past,
+    args: &UndoArgs,
+) -> Result<Backwards, CommandError> {
+    let chosen = chosen(args, past, sink.clock())?;
+    let found = sink.namespaces(&[NetnsChoice::All])?;
+    let mut back = Back::new(sink, args.force);
     for transaction in &chosen {
         let reason = format!("undo of change {}", transaction.id);
         // The last change first; what failed changed nothing.
         let records = transaction.records.iter().rev();
         for record in records.filter(|record| !matches!(record.outcome, Some(Err(_)))) {
-            back.put(&record.change, &reason)?;
+            let by = |now: &Value| {
+                set_by(
+                    &past.transactions,
+                    transaction.id,
+                    &record.change.target,
+                    now,
+                )
+            };
+            back.put(&record.change, &reason, by);
         }
     }
     let (changes, left) = back.finish();
-    let plan = Plan {
-        command: "undo",
-        undoes: undoes(&chosen, &left),
-        changes,
+    let live = live(&past.transactions);
+    let is_live = |one: &&Transaction| live.iter().any(|live| live.id == one.id);
+    let stands = left.iter().any(|left| !matches!(left, Left::Gone(_)));
+    let nothing = changes.is_empty() && !stands;
+    let mut undoes = undoes(&chosen, &left);
+    if changes.is_empty() && !chosen.iter().any(is_live) {
+        // It was undone before: there is nothing new to remember.
+        undoes = Undoes::default();
+    }
+    let bare = args.id.is_none() && args.since.is_none();
+    let mut older = live.iter().rev();
+    let older = older.find(|one| chosen.iter().all(|chosen| one.id < chosen.id));
+    Ok(Backwards {
+        nothing: nothing.then(|| nothing_of(args, &chosen, past)),
+        older: older
+            .filter(|_| bare && (nothing || stands))
+            .map(|one| one.id),
+        is_partial: chosen.is_empty() && past.is_partial,
+        notes: past.notes.clone(),
+        gaps: found.gaps,
+        plan: Plan {
+            command: UNDO,
+            undoes,
+            changes,
+        },
+        left,
+    })
+}
+
+/// What is said when nothing is to be changed.
+fn nothing_of(args: &UndoArgs, chosen: &[&Transaction], past: &Past) -> String {
+    if !chosen.is_empty() {
+        let ids: Vec<_> = chosen.iter().map(|one| one.id.to_string()).collect();
+        let plural = if ids.len() == 1 { "" } else { "s" };
+        return format!("change{plural} {}: nothing to put back", ids.join(", "));
+    }
+    let within = args.since.map_or(String::new(), |since| {
+        format!(" of the last {}", human(since))
+    });
+    let understood = if past.is_partial {
+        " that this version understands"
+    } else {
+        ""
     };
-    let exit = carry_out(&mut report, &mut *sink, &args.writing, &plan, &left)?;
-    report.finish(out, stderr)?;
-    Ok(exit)
+    format!("nothing to undo{within}{understood}")
 }
 
 /// Of these transactions those that are undone, and those of which something is left as it is.
 pub(super) fn undoes(transactions: &[&Transaction], left: &[Left]) -> Undoes {
-    let is_left = |target: &Target| left.iter().any(|left| left.is(target));
+    let is_left = |target: &Target| left.iter().any(|left| left.stands_at(target));
     let (partly, wholly): (Vec<&Transaction>, _) = transactions.iter().partition(|one| {
         let mut records = one.records.iter();
         records.any(|record| is_left(&record.change.target))
@@ -71,82 +133,60 @@ pub(super) fn undoes(transactions: &[&Transaction], left: &[Left]) -> Undoes {
     }
 }
 
+/// What puts values back, and what does not.
+#[derive(Debug, Default)]
+pub(super) struct Backwards {
+    pub(super) plan: Plan,
+    pub(super) left: Vec<Left>,
+    /// What is said when nothing is to be changed.
+    pub(super) nothing: Option<String>,
+    /// The next older change, where this one does not lead on.
+    pub(super) older: Option<u64>,
+    /// Whether it is not known if there is more to do.
+    pub(super) is_partial: bool,
+    /// What the journal had to say.
+    pub(super) notes: Vec<String>,
+    /// Where namespaces could not be looked for.
+    pub(super) gaps: Vec<Gap>,
+}
+
+impl AsRef<Plan> for Backwards {
+    fn as_ref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
 /// Makes the changes unless it is only to be seen what they would be.
 pub(super) fn carry_out(
     report: &mut DocumentOrText<'_>,
     sink: &mut dyn ChangeSink,
-    writing: &super::args::WritingArgs,
-    plan: &Plan,
-    left: &[Left],
-) -> Result<Exit, CommandError> {
-    let applied = if writing.dry_run {
-        None
+    writing: &WritingArgs,
+    stderr: &mut dyn Write,
+    mut plan: impl FnMut(&mut dyn ChangeSink, &Past) -> Result<Backwards, CommandError>,
+) -> Result<(Backwards, Exit), CommandError> {
+    let (back, applied) = if writing.dry_run {
+        (plan(sink, &journal::read(&writing.state_dir)?)?, None)
     } else {
-        Some(apply::apply(sink, &writing.state_dir, plan)?)
+        let (back, applied) = apply::carry_out(sink, &writing.state_dir, stderr, plan)?;
+        (back, Some(applied))
     };
-    report.changes(&plan.changes, applied.as_ref());
-    if plan.changes.is_empty() && left.is_empty() {
-        report.say("nothing to change: everything is as it was before".into());
-    }
+    report.changes(&back.plan.changes, applied.as_ref());
+    report.lines(back.nothing.clone());
     let mut exit = match &applied {
-        Some(applied) => report.outcome(applied, &plan.changes),
-        None => Exit::Done,
+        Some(applied) => report.outcome(applied, &back.plan.changes),
+        None => {
+            report.notes(&back.notes);
+            Exit::Done
+        }
     };
-    for left in left {
-        report.warn(left.sentence());
-        if matches!(left, Left::Manual { .. }) {
-            exit = Exit::Partial;
-        }
+    exit = exit.and(left::tell(&back.left, &back.gaps, report));
+    if let Some(older) = back.older {
+        report.warn(format!("hint: older changes: sockpulse undo {older}"));
     }
-    if left.iter().any(|left| matches!(left, Left::Manual { .. })) {
-        report.warn("hint: --force overwrites it".into());
+    if back.is_partial {
+        exit = exit.and(Exit::Partial);
     }
-    report.field("left", left.iter().map(Left::json).collect());
-    Ok(exit)
-}
-
-/// A change that is not turned round.
-#[derive(Debug)]
-pub(super) enum Left {
-    /// Its namespace is gone, and the value with it.
-    Gone(Target),
-    /// Another value was set since, by someone else or by a later command.
-    Manual {
-        /// What would have been done.
-        change: Change,
-    },
-}
-
-impl Left {
-    /// Whether someone else's value stands at this target.
-    pub(super) fn is(&self, target: &Target) -> bool {
-        matches!(self, Self::Manual { change } if change.target.is(target))
-    }
-
-    fn sentence(&self) -> String {
-        match self {
-            Self::Gone(target) => format!(
-                "left: {} is gone, or may not be entered; a namespace takes its values with it",
-                apply::name(target)
-            ),
-            Self::Manual { change } => format!(
-                "left: {} was changed since: it is {} now and was {} before",
-                apply::name(&change.target),
-                apply::of_value(&change.before),
-                apply::of_value(&change.after)
-            ),
-        }
-    }
-
-    fn json(&self) -> Json {
-        match self {
-            Self::Gone(target) => json!({ "what": apply::name(target), "why": "gone" }),
-            Self::Manual { change } => {
-                json!({ "what": apply::name(&change.target), "why": "changed since",
-                        "change": journal::of_change(change) })
-            }
-        }
-    }
+    Ok((back, exit))
 }
 
 /// Gathers what puts values back.
@@ -168,27 +208,46 @@ impl<'a> Back<'a> {
     }
 
     /// What a target has, or will have when all before was put back.
-    pub(super) fn now(&mut self, target: &Target) -> Result<Option<Value>, CommandError> {
+    fn now(&mut self, target: &Target) -> Result<Option<Value>, Error> {
         let planned = self.changes.iter().find(|change| change.target.is(target));
         match planned {
             Some(change) => Ok(Some(change.after.clone())),
-            None => Ok(self.sink.now(target)?),
+            None => self.sink.now(target),
         }
     }
 
-    /// Adds what turns a change round.
-    pub(super) fn put(&mut self, done: &Change, reason: &str) -> Result<(), CommandError> {
-        let Some(now) = self.now(&done.target)? else {
-            self.left.push(Left::Gone(done.target.clone()));
-            return Ok(());
+    /// Adds what turns a change round; `by` tells who set another value that stands there now.
+    pub(super) fn put(&mut self, done: &Change, reason: &str, by: impl Fn(&Value) -> SetBy) {
+        let target = || done.target.clone();
+        let now = match self.now(&done.target) {
+            Ok(Some(now)) => now,
+            Ok(None) => return self.leave(Left::Gone(target())),
+            Err(error) => return self.leave(Left::unreached(target(), &error)),
         };
         match revert(done, &now, reason) {
             Revert::Nothing => {}
             Revert::Change(change) => self.add(change),
             Revert::Manual { change } if self.force => self.add(change),
-            Revert::Manual { change } => self.left.push(Left::Manual { change }),
+            Revert::Manual { change } => match by(&now) {
+                SetBy::Original => {}
+                SetBy::Ours(id) => self.leave(Left::Later { change, id }),
+                SetBy::Other => {
+                    let ours = done.after.clone();
+                    self.leave(Left::Manual { change, ours });
+                }
+            },
         }
-        Ok(())
+    }
+
+    /// Of several changes at one target the last one tells why.
+    fn leave(&mut self, left: Left) {
+        if self
+            .left
+            .iter()
+            .all(|known| !known.target().is(left.target()))
+        {
+            self.left.push(left);
+        }
     }
 
     fn add(&mut self, change: Change) {
@@ -217,38 +276,35 @@ fn chosen<'a>(
     past: &'a Past,
     now: u64,
 ) -> Result<Vec<&'a Transaction>, CommandError> {
-    let live = live(&past.transactions);
     let mut chosen: Vec<&Transaction> = match (args.id, args.since) {
         (Some(id), _) => {
             let mut all = past.transactions.iter();
-            all.find(|transaction| transaction.id == id)
-                .into_iter()
-                .collect()
+            let found = all.find(|transaction| transaction.id == id);
+            vec![found.ok_or_else(|| unknown(id))?]
         }
         (None, Some(since)) => {
             let oldest = now.saturating_sub(since.as_secs());
-            live.into_iter().filter(|one| one.at >= oldest).collect()
+            let mut all = made(&past.transactions);
+            all.retain(|one| one.at >= oldest);
+            all
         }
-        (None, None) => live.into_iter().last().into_iter().collect(),
+        (None, None) => live(&past.transactions).pop().into_iter().collect(),
     };
-    if chosen.is_empty() {
-        let message = match args.id {
-            Some(id) => format!("the journal knows no change {id}"),
-            None => "the journal knows nothing that could be undone".into(),
-        };
-        return Err(CommandError::new(ErrorKind::Usage, message).hint("sockpulse undo --list"));
-    }
     chosen.reverse();
     Ok(chosen)
+}
+
+fn unknown(id: u64) -> CommandError {
+    let message = format!("the journal knows no change {id}");
+    CommandError::new(ErrorKind::Usage, message).hint("sockpulse undo --list")
 }
 
 fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
     let live: Vec<u64> = live(&past.transactions).iter().map(|one| one.id).collect();
     let mut documents = Vec::new();
     for transaction in &past.transactions {
-        let mut outcomes = transaction.records.iter().map(|record| &record.outcome);
-        let failed = outcomes.all(|outcome| matches!(outcome, Some(Err(_))));
-        let undone = !failed && !live.contains(&transaction.id) && transaction.undoes.is_empty();
+        let failed = !transaction.changed();
+        let undone = !failed && !live.contains(&transaction.id) && !transaction.is_undo();
         let age = std::time::Duration::from_secs(now.saturating_sub(transaction.at));
         let state = match (failed, undone) {
             (true, _) if !transaction.records.is_empty() => ", failed",
@@ -265,18 +321,16 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
                 "change"
             ),
         ));
-        let changes: Vec<Change> = transaction
-            .records
-            .iter()
-            .map(|record| record.change.clone())
-            .collect();
-        for (change, record) in changes.iter().zip(&transaction.records) {
+        for record in &transaction.records {
             let outcome = match &record.outcome {
                 Some(Ok(())) => String::new(),
                 Some(Err(why)) => format!(" (failed: {})", shown(why)),
                 None => " (it is not known whether it was made)".into(),
             };
-            let line = apply::lines(change).into_iter().next().unwrap_or_default();
+            let line = apply::lines(&record.change)
+                .into_iter()
+                .next()
+                .unwrap_or_default();
             report.say(format!("   {line}{outcome}"));
         }
         documents.push(json!({
@@ -287,14 +341,16 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
             "undoes": transaction.undoes.wholly,
             "undoes_partly": transaction.undoes.partly,
             "undone": undone,
-            "changes": apply::json(&changes, None),
+            "changes": transaction.records.iter().map(of_record).collect::<Vec<_>>(),
         }));
     }
     if past.transactions.is_empty() {
         report.say("the journal is empty: nothing was changed".into());
     }
-    for note in &past.notes {
-        report.warn(format!("note: {note}"));
-    }
+    report.notes(&past.notes);
     report.field("transactions", documents.into());
+}
+
+fn of_record(record: &Record) -> Json {
+    apply::change_json(&record.change, record.outcome.as_ref())
 }

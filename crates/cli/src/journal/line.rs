@@ -13,6 +13,9 @@ use sockpulse_core::change::{
 
 use super::clock;
 
+/// The version of the lines. A change of a kind that this version does not know needs a new one.
+const VERSION: u64 = 1;
+
 /// What is written where a change was made.
 const DONE: &str = "done";
 
@@ -24,7 +27,7 @@ pub(super) fn intent(
     changes: &[Change],
 ) -> String {
     json!({
-        "schema_version": 1,
+        "schema_version": VERSION,
         "kind": "intent",
         "id": id,
         "at": clock::moment(at),
@@ -45,7 +48,7 @@ pub(super) fn outcome(id: u64, at: u64, outcomes: &[Result<(), String>]) -> Stri
         })
         .collect();
     json!({
-        "schema_version": 1,
+        "schema_version": VERSION,
         "kind": "outcome",
         "id": id,
         "at": clock::moment(at),
@@ -54,28 +57,54 @@ pub(super) fn outcome(id: u64, at: u64, outcomes: &[Result<(), String>]) -> Stri
     .to_string()
 }
 
-/// Adds what the line says to the transactions before it.
-pub(super) fn read(line: &[u8], past: &mut Vec<Transaction>) -> Result<(), &'static str> {
-    let json: Json = serde_json::from_slice(line).map_err(|_| "breaks off or is no JSON")?;
-    if json["schema_version"] != 1 {
-        return Err("is of a version that is not known");
-    }
-    let id = json["id"].as_u64().ok_or("has no id")?;
-    match json["kind"].as_str() {
-        Some("intent") => past.push(transaction(id, &json).ok_or("is not understood")?),
-        Some("outcome") => {
-            let transaction = past.iter_mut().rev().find(|one| one.id == id);
-            let transaction = transaction.ok_or("is about a transaction that is not there")?;
-            let outcomes = json["outcomes"].as_array().ok_or("has no outcomes")?;
-            for (record, outcome) in transaction.records.iter_mut().zip(outcomes) {
-                let outcome = outcome.as_str().ok_or("is not understood")?;
-                record.outcome = Some(match outcome {
-                    DONE => Ok(()),
-                    why => Err(why.strip_prefix("failed: ").unwrap_or(why).to_owned()),
-                });
-            }
+/// A line that was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// Why.
+    pub(super) why: &'static str,
+    /// Its transaction: with one, something was done of which it is not known what.
+    pub(super) id: Option<u64>,
+}
+
+/// Adds what the line says to the transactions before it, and tells which one it is about.
+pub(super) fn read(line: &[u8], past: &mut Vec<Transaction>) -> Result<u64, Unread> {
+    let unread = |why, id| Unread { why, id };
+    let json: Json =
+        serde_json::from_slice(line).map_err(|_| unread("breaks off or is no JSON", None))?;
+    let id = json["id"].as_u64();
+    match json["schema_version"].as_u64() {
+        Some(VERSION) => {}
+        Some(later) if later > VERSION => {
+            let why = "was written by a later version: what it did is not known";
+            return Err(unread(why, id));
         }
-        _ => return Err("is of a kind that is not known"),
+        _ => return Err(unread("is of a version that is not known", id)),
+    }
+    let known = id.ok_or_else(|| unread("has no id", None))?;
+    let added = match json["kind"].as_str() {
+        Some("intent") => match transaction(known, &json) {
+            Some(transaction) => {
+                past.push(transaction);
+                Ok(())
+            }
+            None => Err("is not understood"),
+        },
+        Some("outcome") => conclude(known, &json, past),
+        _ => Err("is of a kind that is not known"),
+    };
+    added.map(|()| known).map_err(|why| unread(why, id))
+}
+
+fn conclude(id: u64, json: &Json, past: &mut [Transaction]) -> Result<(), &'static str> {
+    let transaction = past.iter_mut().rev().find(|one| one.id == id);
+    let transaction = transaction.ok_or("is about a transaction that is not there")?;
+    let outcomes = json["outcomes"].as_array().ok_or("has no outcomes")?;
+    for (record, outcome) in transaction.records.iter_mut().zip(outcomes) {
+        let outcome = outcome.as_str().ok_or("is not understood")?;
+        record.outcome = Some(match outcome {
+            DONE => Ok(()),
+            why => Err(why.strip_prefix("failed: ").unwrap_or(why).to_owned()),
+        });
     }
     Ok(())
 }

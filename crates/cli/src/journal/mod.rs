@@ -5,6 +5,7 @@
 //! the next step. A line that breaks off, because the machine stopped, is left out and told.
 
 mod clock;
+mod holder;
 mod line;
 
 pub(crate) use clock::moment;
@@ -21,6 +22,7 @@ use rustix::io::Errno;
 use sockpulse_core::change::{Change, Transaction, Undoes};
 
 use crate::error::{CommandError, ErrorKind};
+use holder::Holder;
 
 /// Where the journal is kept.
 pub(crate) const FOLDER: &str = "/var/lib/sockpulse";
@@ -30,6 +32,9 @@ const NAME: &str = "journal.jsonl";
 /// How long another command that changes something is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Who holds the journal, where that is not known.
+const OTHER: &str = "another process";
+
 /// The journal as it was read.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
@@ -37,17 +42,16 @@ pub(crate) struct Past {
     pub(crate) transactions: Vec<Transaction>,
     /// What could not be understood: `line 3 breaks off`.
     pub(crate) notes: Vec<String>,
+    /// The highest number of all, also of those that are not understood.
+    last_id: u64,
+    /// Whether whole lines were not understood: what they did is not known.
+    pub(crate) is_partial: bool,
 }
 
 impl Past {
     /// The number of the next transaction.
-    fn next_id(&self) -> u64 {
-        let last = self
-            .transactions
-            .iter()
-            .map(|transaction| transaction.id)
-            .max();
-        last.unwrap_or(0) + 1
+    const fn next_id(&self) -> u64 {
+        self.last_id.saturating_add(1)
     }
 }
 
@@ -69,33 +73,68 @@ pub(crate) fn read(folder: &Path) -> Result<Past, CommandError> {
     }
 }
 
-/// Nothing but a file is opened: a FIFO would wait for ever.
+/// Nothing but a file is opened: a FIFO would wait for ever, and a link may lead anywhere.
 fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let file = options.custom_flags(nonblock).open(path)?;
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = match options.custom_flags(flags).open(path) {
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(io::Error::other("it is a symbolic link"));
+        }
+        opened => opened?,
+    };
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
-        Err(io::Error::other("not a file"))
+        Err(io::Error::other("it is no file"))
     }
 }
 
 /// Holds the journal. Whoever may read it may hold it too, so that there is an end to waiting.
-fn lock(file: &File, path: &Path, patience: Duration) -> Result<(), CommandError> {
+fn lock(
+    file: &File,
+    path: &Path,
+    patience: Duration,
+    stderr: &mut dyn Write,
+) -> Result<(), CommandError> {
     const PAUSE: Duration = Duration::from_millis(20);
     let end = Instant::now() + patience;
+    let mut told = false;
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(PAUSE),
-            Err(Errno::WOULDBLOCK) => {
-                let message = format!("another process holds the journal {}", path.display());
-                let error = CommandError::new(ErrorKind::Incomplete, message);
-                return Err(error.hint(format!("see who: fuser -v {}", path.display())));
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => {
+                if !told {
+                    let holder = Holder::of(file);
+                    let who = holder.map_or(OTHER.into(), |holder| holder.to_string());
+                    // There is nowhere to say that stderr is closed.
+                    let _ = writeln!(stderr, "waiting for {who}, which holds the journal");
+                    told = true;
+                }
+                std::thread::sleep(PAUSE);
             }
+            Err(Errno::WOULDBLOCK) => return Err(held(file, path, patience)),
             Err(errno) => return Err(failed("lock", path, &errno.into())),
         }
     }
+}
+
+fn held(file: &File, path: &Path, patience: Duration) -> CommandError {
+    let (who, hint) = match Holder::of(file) {
+        Some(holder) => (
+            holder.to_string(),
+            "run it again when that has ended".into(),
+        ),
+        None => {
+            let hint = format!("see who: fuser -v {}", path.display());
+            (OTHER.into(), hint)
+        }
+    };
+    let message = format!(
+        "nothing was changed: {who} still holds the journal {} after {} s",
+        path.display(),
+        patience.as_secs()
+    );
+    CommandError::new(ErrorKind::Incomplete, message).hint(hint)
 }
 
 /// The journal, open and held: another sockpulse that wants to change something waits meanwhile.
@@ -116,15 +155,20 @@ pub(crate) struct Begun {
 }
 
 impl Journal {
-    /// Opens it for writing, and makes it where there is none.
+    /// Opens it for writing, and makes it where there is none. If another command holds it, that is
+    /// said on `stderr` and its end awaited for some seconds.
     ///
     /// # Errors
     /// When it cannot be written: then nothing should be changed that could not be put back.
-    pub(crate) fn open(folder: &Path) -> Result<Self, CommandError> {
-        Self::open_within(folder, PATIENCE)
+    pub(crate) fn open(folder: &Path, stderr: &mut dyn Write) -> Result<Self, CommandError> {
+        Self::open_within(folder, PATIENCE, stderr)
     }
 
-    fn open_within(folder: &Path, patience: Duration) -> Result<Self, CommandError> {
+    fn open_within(
+        folder: &Path,
+        patience: Duration,
+        stderr: &mut dyn Write,
+    ) -> Result<Self, CommandError> {
         let mut folders = std::fs::DirBuilder::new();
         let made = folders.recursive(true).mode(0o755).create(folder);
         made.map_err(|error| unwritable(folder, &error))?;
@@ -132,7 +176,7 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o644);
         let mut file = opened(&path, &mut options).map_err(|error| unwritable(&path, &error))?;
-        lock(&file, &path, patience)?;
+        lock(&file, &path, patience, stderr)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)
             .map_err(|error| failed("read", &path, &error))?;
@@ -162,6 +206,7 @@ impl Journal {
         let id = self.past.next_id();
         let intent = line::intent(id, at, command, undoes, changes);
         self.append(&intent)?;
+        self.past.last_id = id;
         Ok(Begun { id })
     }
 
@@ -195,9 +240,15 @@ fn parse(path: &Path, bytes: &[u8]) -> Past {
         if text.is_empty() {
             continue;
         }
-        if let Err(why) = line::read(text, &mut past.transactions) {
-            let place = format!("{}:{}", path.display(), number + 1);
-            past.notes.push(format!("{place} {why}"));
+        let place = || format!("{}:{}", path.display(), number + 1);
+        match line::read(text, &mut past.transactions) {
+            Ok(id) => past.last_id = past.last_id.max(id),
+            Err(unread) => {
+                past.notes.push(format!("{} {}", place(), unread.why));
+                // Its number is taken all the same.
+                past.last_id = past.last_id.max(unread.id.unwrap_or(0));
+                past.is_partial |= unread.id.is_some();
+            }
         }
     }
     past
@@ -219,11 +270,21 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> CommandError {
 
 /// Nothing is changed that could not be put back.
 fn unwritable(path: &Path, error: &io::Error) -> CommandError {
+    use io::ErrorKind::{
+        AlreadyExists, IsADirectory, NotADirectory, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
     let failed = failed("write", path, error);
-    match failed.kind() {
-        ErrorKind::NotPermitted => failed,
-        _ => failed.hint("keep it where there is room: --state-dir DIR"),
-    }
+    let hint = match error.kind() {
+        _ if failed.kind() == ErrorKind::NotPermitted => return failed,
+        StorageFull | QuotaExceeded => "keep it where there is room: --state-dir DIR",
+        ReadOnlyFilesystem => "keep it on a file system that can be written: --state-dir DIR",
+        NotADirectory | AlreadyExists => "name a folder: --state-dir DIR",
+        IsADirectory => {
+            "a folder is in its place: move that away, or name another: --state-dir DIR"
+        }
+        _ => "keep another one: --state-dir DIR",
+    };
+    failed.hint(hint)
 }
 
 #[cfg(test)]
@@ -288,7 +349,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let folder = Folder::new("round");
-        let mut journal = Journal::open(&folder.0).unwrap();
+        let mut journal = Journal::open(&folder.0, &mut io::sink()).unwrap();
         let begun = journal
             .intend(1_000, "defaults set", &Undoes::default(), &changes())
             .unwrap();
@@ -315,7 +376,7 @@ mod tests {
     #[test]
     fn a_line_that_breaks_off_is_told_and_left_alone() {
         let folder = Folder::new("torn");
-        let mut journal = Journal::open(&folder.0).unwrap();
+        let mut journal = Journal::open(&folder.0, &mut io::sink()).unwrap();
         let first = journal
             .intend(1, "defaults set", &Undoes::default(), &changes())
             .unwrap();
@@ -323,7 +384,7 @@ mod tests {
         let second = journal
             .intend(2, "defaults set", &Undoes::default(), &changes())
             .unwrap();
-        assert_eq!(second.id, 1, "the past is that of the opening");
+        assert_eq!(second.id, 2);
         drop(journal);
         // The machine stops within the last line, at every byte of it.
         let whole = folder.text();
@@ -338,7 +399,7 @@ mod tests {
                 past.notes
             );
             // The next transaction stands on a line of its own, with a number of its own.
-            let mut journal = Journal::open(&folder.0).unwrap();
+            let mut journal = Journal::open(&folder.0, &mut io::sink()).unwrap();
             let begun = journal.intend(3, "undo", &Undoes::default(), &[]).unwrap();
             assert_eq!(begun.id, 2);
             journal.conclude(begun, 3, &[]).unwrap();
@@ -363,7 +424,7 @@ mod tests {
     #[test]
     fn without_an_outcome_nothing_is_claimed() {
         let folder = Folder::new("crash");
-        let mut journal = Journal::open(&folder.0).unwrap();
+        let mut journal = Journal::open(&folder.0, &mut io::sink()).unwrap();
         let _killed = journal
             .intend(1, "defaults set", &Undoes::default(), &changes())
             .unwrap();
@@ -376,12 +437,13 @@ mod tests {
     #[test]
     fn one_command_at_a_time_and_none_waits_for_ever() {
         let folder = Folder::new("lock");
-        let first = Journal::open(&folder.0).unwrap();
-        let error = Journal::open_within(&folder.0, Duration::ZERO).unwrap_err();
-        assert!(error.to_string().contains("another process holds"));
+        let first = Journal::open(&folder.0, &mut io::sink()).unwrap();
+        let error = Journal::open_within(&folder.0, Duration::ZERO, &mut io::sink()).unwrap_err();
+        let holder = format!("process {} (", std::process::id());
+        assert!(error.to_string().contains(&holder), "{error}");
         assert_eq!(error.status(), 3);
         drop(first);
-        assert!(Journal::open_within(&folder.0, Duration::ZERO).is_ok());
+        assert!(Journal::open_within(&folder.0, Duration::ZERO, &mut io::sink()).is_ok());
     }
 
     #[test]
@@ -392,10 +454,37 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, folder.0.join(NAME), mode).unwrap();
         for error in [
             read(&folder.0).unwrap_err(),
-            Journal::open(&folder.0).unwrap_err(),
+            Journal::open(&folder.0, &mut io::sink()).unwrap_err(),
         ] {
-            assert!(error.to_string().ends_with("not a file"), "{error}");
+            assert!(error.to_string().ends_with("it is no file"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_link_is_no_journal() {
+        let folder = Folder::new("link");
+        std::fs::create_dir(&folder.0).unwrap();
+        std::fs::write(folder.0.join("elsewhere"), b"").unwrap();
+        std::os::unix::fs::symlink("elsewhere", folder.0.join(NAME)).unwrap();
+        let error = Journal::open(&folder.0, &mut io::sink()).unwrap_err();
+        assert!(
+            error.to_string().ends_with("it is a symbolic link"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_told_and_its_numbers_are_taken() {
+        let folder = Folder::new("later");
+        std::fs::create_dir(&folder.0).unwrap();
+        let line = r#"{"schema_version":2,"kind":"intent","id":7,"changes":[]}"#;
+        std::fs::write(folder.0.join(NAME), format!("{line}\n")).unwrap();
+        let mut journal = Journal::open(&folder.0, &mut io::sink()).unwrap();
+        assert!(journal.past.is_partial);
+        assert!(journal.past.notes[0].contains("written by a later version"));
+        let begun = journal.intend(3, "undo", &Undoes::default(), &[]).unwrap();
+        assert_eq!(begun.id, 8);
+        journal.conclude(begun, 3, &[]).unwrap();
     }
 
     #[test]
@@ -403,7 +492,7 @@ mod tests {
         let folder = Folder::new("none");
         assert!(read(&folder.0).unwrap().transactions.is_empty());
         std::fs::write(&folder.0, b"a file").unwrap();
-        let error = Journal::open(&folder.0).unwrap_err();
+        let error = Journal::open(&folder.0, &mut io::sink()).unwrap_err();
         assert_eq!(error.status(), 3);
         assert!(error.hints()[0].contains("--state-dir"));
         std::fs::remove_file(&folder.0).unwrap();

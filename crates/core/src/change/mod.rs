@@ -6,7 +6,9 @@ mod danger;
 mod revert;
 
 pub use danger::{Danger, dangers};
-pub use revert::{Record, Revert, Transaction, Undoes, live, revert, standing};
+pub use revert::{
+    Record, Revert, SetBy, Transaction, UNDO, Undoes, live, made, revert, set_by, standing,
+};
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -3,7 +3,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Change, Value};
+use super::{Change, Target, Value};
+
+/// The command that undoes others. It is not undone without being named: the next one goes on to what
+/// was changed before.
+pub const UNDO: &str = "undo";
 
 /// A change of the journal, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,27 @@ pub struct Transaction {
     pub undoes: Undoes,
     /// Its changes.
     pub records: Vec<Record>,
+}
+
+impl Transaction {
+    /// Whether it only undid others.
+    #[must_use]
+    pub fn is_undo(&self) -> bool {
+        self.command == UNDO
+    }
+
+    /// Whether it changed anything, as far as is known.
+    #[must_use]
+    pub fn changed(&self) -> bool {
+        let mut records = self.records.iter();
+        records.any(|record| !matches!(record.outcome, Some(Err(_))))
+    }
+
+    /// Whether it did all that it was to do.
+    fn is_whole(&self) -> bool {
+        let mut records = self.records.iter();
+        records.all(|record| record.outcome == Some(Ok(())))
+    }
 }
 
 /// The transactions that another one undoes.
@@ -79,28 +104,70 @@ pub fn revert(done: &Change, now: &Value, reason: &str) -> Revert {
     }
 }
 
-/// The transactions that changed something and were not undone, oldest first. One that only undid
-/// others is not among them. An undoing of which anything failed, or is not known, is to be tried
-/// again: what it did put back stays as it is.
+/// The transactions that changed something and were not undone, oldest first. A reset is among them,
+/// and those that it took back are not; one that is called `undo` is not. An undoing of which anything
+/// failed, or is not known, is to be tried again: what it did put back stays as it is.
 #[must_use]
 pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
+    not_undone(journal, |_| true)
+}
+
+/// As [`live()`], with what a reset took back. To go back in time, all that was done since is turned
+/// round, the last first: the reset too.
+#[must_use]
+pub fn made(journal: &[Transaction]) -> Vec<&Transaction> {
+    not_undone(journal, Transaction::is_undo)
+}
+
+fn not_undone(journal: &[Transaction], undoes: fn(&Transaction) -> bool) -> Vec<&Transaction> {
     let mut undone: Vec<u64> = Vec::new();
-    let mut live = Vec::new();
+    let mut rest = Vec::new();
     for transaction in journal.iter().rev() {
         if undone.contains(&transaction.id) {
             continue;
         }
-        let mut outcomes = transaction.records.iter().map(|record| &record.outcome);
-        if outcomes.clone().all(|outcome| *outcome == Some(Ok(()))) {
+        if undoes(transaction) && transaction.is_whole() {
             undone.extend(&transaction.undoes.wholly);
         }
-        let changed = outcomes.any(|outcome| !matches!(outcome, Some(Err(_))));
-        if transaction.undoes.is_empty() && changed {
-            live.push(transaction);
+        if !transaction.is_undo() && transaction.changed() {
+            rest.push(transaction);
         }
     }
-    live.reverse();
-    live
+    rest.reverse();
+    rest
+}
+
+/// Whose value stands at a target, where it is neither what a change of ours left there nor what it
+/// found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetBy {
+    /// That of a later transaction of ours, which has this number.
+    Ours(u64),
+    /// What was there before we changed anything: after a boot, for one.
+    Original,
+    /// Someone else's.
+    Other,
+}
+
+/// Who set what stands at the target of a change of the transaction with this number.
+#[must_use]
+pub fn set_by(journal: &[Transaction], id: u64, target: &Target, now: &Value) -> SetBy {
+    let at_target = |transaction: &&Transaction| {
+        let mut records = transaction.records.iter();
+        let last = records.rfind(|record| record.change.target.is(target));
+        last.is_some_and(|last| last.change.after == *now && !matches!(last.outcome, Some(Err(_))))
+    };
+    let mut later = live(journal).into_iter().filter(|one| one.id > id);
+    if let Some(ours) = later.rfind(at_target) {
+        return SetBy::Ours(ours.id);
+    }
+    let mut records = journal.iter().flat_map(|transaction| &transaction.records);
+    let first = records
+        .find(|record| record.change.target.is(target) && !matches!(record.outcome, Some(Err(_))));
+    match first {
+        Some(first) if first.change.before == *now => SetBy::Original,
+        _ => SetBy::Other,
+    }
 }
 
 /// What of ours stands at each target: one change from what was there before our first to what we
@@ -164,7 +231,12 @@ mod tests {
         Transaction {
             id,
             at: id,
-            command: "defaults set".into(),
+            command: if undoes.is_empty() {
+                "defaults set"
+            } else {
+                UNDO
+            }
+            .into(),
             undoes: Undoes {
                 wholly: undoes.to_vec(),
                 partly: Vec::new(),
@@ -225,6 +297,47 @@ mod tests {
         // Whoever undoes an undoing has the change again.
         journal.push(transaction(4, &[3], &[(60, 30)]));
         assert_eq!(ids(&journal), [1, 2]);
+    }
+
+    #[test]
+    fn a_reset_is_undone_like_any_other_change() {
+        let ids = |of: fn(&[Transaction]) -> Vec<&Transaction>, journal: &[Transaction]| {
+            let ids: Vec<u64> = of(journal).iter().map(|one| one.id).collect();
+            ids
+        };
+        let mut journal = vec![
+            transaction(1, &[], &[(7200, 60)]),
+            transaction(2, &[1], &[(60, 7200)]),
+        ];
+        journal[1].command = "defaults reset".into();
+        assert_eq!(ids(live, &journal), [2]);
+        assert_eq!(ids(made, &journal), [1, 2]);
+        journal.push(transaction(3, &[2], &[(7200, 60)]));
+        assert_eq!(ids(live, &journal), [1]);
+        assert_eq!(ids(made, &journal), [1]);
+    }
+
+    #[test]
+    fn a_value_is_told_by_who_set_it() {
+        let journal = [
+            transaction(1, &[], &[(7200, 120)]),
+            transaction(2, &[], &[(120, 180)]),
+            transaction(3, &[], &[(180, 240)]),
+        ];
+        let target = &journal[0].records[0].change.target;
+        for (id, now, by) in [
+            (1, 240, SetBy::Ours(3)),
+            (1, 180, SetBy::Ours(2)),
+            (2, 180, SetBy::Other),
+            (2, 7200, SetBy::Original),
+            (1, 90, SetBy::Other),
+        ] {
+            let found = set_by(&journal, id, target, &Value::Number(now));
+            assert_eq!(found, by, "{id} {now}");
+        }
+        let other = change(key(2, "a"), Sysctl::Idle, 0, 0).target;
+        let found = set_by(&journal, 1, &other, &Value::Number(240));
+        assert_eq!(found, SetBy::Other);
     }
 
     #[test]
