@@ -13,7 +13,7 @@ struct Rule {
     foreign: Option<&'static [&'static str]>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         name: "sockpulse-core",
         may_use: &[],
@@ -40,12 +40,18 @@ const RULES: [Rule; 6] = [
         foreign: None,
     },
     Rule {
+        name: "sockpulse-preload",
+        may_use: &[],
+        foreign: Some(&[]),
+    },
+    Rule {
         name: "sockpulse-cli",
         may_use: &[
             "sockpulse-core",
             "sockpulse-linux",
             "sockpulse-bpf",
             "sockpulse-lab",
+            "sockpulse-preload",
         ],
         foreign: None,
     },
