@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::connection::{Connection, Observed, TimerKind, Unseen};
+use crate::connection::{Connection, Observed, TcpState, TimerKind, Unseen};
 use crate::detection::{Backoff, Detection, Noticed, Remembered, probe_period, strikes};
 use crate::finding::{Code, CodeSet};
 use crate::namespace::Namespace;
@@ -158,6 +158,20 @@ pub fn assess_many(
     assessment
 }
 
+/// Whether keepalive proves nothing there: both ends are in this namespace, or it is a listener that
+/// only they can reach. Without the namespace only loopback addresses are known to be local.
+#[must_use]
+pub fn is_local(connection: &Connection, namespace: Option<&Namespace>) -> bool {
+    let local = connection.id.local.addr.to_canonical();
+    if connection.state == TcpState::Listen {
+        return local.is_loopback();
+    }
+    let remote = connection.id.remote.addr.to_canonical();
+    remote == local
+        || remote.is_loopback()
+        || namespace.is_some_and(|namespace| namespace.local.contains(remote))
+}
+
 /// A connection's retransmission timeout as it was before it was doubled. The kernel doubles the
 /// timeout itself with each retransmission (`tcp_retransmit_timer()`); with a
 /// zero window, when nothing is in flight, it only counts how often (`tcp_probe0_when()`).
@@ -178,11 +192,7 @@ fn exposure(
     keepalive: Option<bool>,
     assessment: &Assessment,
 ) -> Exposure {
-    let remote = connection.id.remote.addr.to_canonical();
-    if remote == connection.id.local.addr.to_canonical()
-        || remote.is_loopback()
-        || namespace.is_some_and(|namespace| namespace.local.contains(remote))
-    {
+    if is_local(connection, namespace) {
         return Exposure::Local;
     }
     match keepalive {

@@ -13,6 +13,18 @@ impl Glob {
         Self(pattern.as_bytes().to_vec())
     }
 
+    /// The pattern itself.
+    #[must_use]
+    pub fn pattern(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether it has neither `*` nor `?`: it matches itself and nothing else.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        !self.0.iter().any(|byte| matches!(byte, b'*' | b'?'))
+    }
+
     /// Whether the whole name matches. Linear in the name for each `*`.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {

@@ -25,6 +25,7 @@ pub mod paths;
 pub mod persisted;
 pub mod place;
 pub mod plan;
+pub mod protect;
 pub mod selector;
 pub mod settings;
 mod waits;

@@ -200,28 +200,39 @@ impl Selector {
     }
 
     fn matches_place(&self, place: &Place) -> bool {
-        any(&self.units, |unit| {
-            place.unit.as_deref().is_some_and(|name| {
-                unit.matches(name.as_bytes())
-                    || name
-                        .strip_suffix(".service")
-                        .is_some_and(|short| unit.matches(short.as_bytes()))
-            })
-        }) && any(&self.containers, |wanted| {
-            place.container.as_deref().is_some_and(|id| {
-                wanted.matches(id.as_bytes())
-                    || id
-                        .get(..12)
-                        .is_some_and(|short| wanted.matches(short.as_bytes()))
-            })
-        }) && any(&self.cgroups, |path| {
-            let path = path.trim_end_matches('/');
-            let below = place.cgroup.strip_prefix(path);
-            // A cgroup that is not known is not below the root either.
-            !place.cgroup.is_empty()
-                && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        any(&self.units, |unit| is_unit(unit, place))
+            && any(&self.containers, |wanted| is_container(wanted, place))
+            && any(&self.cgroups, |path| is_below(path, place))
     }
+}
+
+/// Whether the place's unit is meant.
+pub(crate) fn is_unit(unit: &Glob, place: &Place) -> bool {
+    place.unit.as_deref().is_some_and(|name| {
+        unit.matches(name.as_bytes())
+            || name
+                .strip_suffix(".service")
+                .is_some_and(|short| unit.matches(short.as_bytes()))
+    })
+}
+
+/// Whether the place's container is meant.
+pub(crate) fn is_container(wanted: &Glob, place: &Place) -> bool {
+    place
+        .container
+        .as_deref()
+        .map(str::as_bytes)
+        .is_some_and(|id| {
+            wanted.matches(id) || id.get(..12).is_some_and(|short| wanted.matches(short))
+        })
+}
+
+/// Whether the place's cgroup is this one or below it.
+pub(crate) fn is_below(path: &str, place: &Place) -> bool {
+    let path = path.trim_end_matches('/');
+    let below = place.cgroup.strip_prefix(path);
+    // A cgroup that is not known is not below the root either.
+    !place.cgroup.is_empty() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn any<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {

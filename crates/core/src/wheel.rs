@@ -68,6 +68,13 @@ impl Hz {
         (expires / width).saturating_add(1).saturating_mul(width)
     }
 
+    /// The width in jiffies of the bucket that a timer of so many jiffies falls into: all that is due
+    /// within it fires together.
+    #[must_use]
+    pub fn width(self, length: u64) -> u64 {
+        bucket(length)
+    }
+
     /// The most that a timer of this length may be late: one bucket of its level.
     #[must_use]
     pub fn lateness(self, timer: Duration) -> Duration {

@@ -137,6 +137,21 @@ pub enum Target {
         /// Its path.
         path: String,
     },
+    /// The settings of open connections, each of which has a line in a file of its own beside the
+    /// journal. [`Value::Absent`] is how they were before, [`Value::Text`] with the file's name how
+    /// they were left: while one of them lives and has what was set, that is what stands.
+    Connections {
+        /// The file's name.
+        file: String,
+        /// How many were planned.
+        count: u64,
+    },
+    /// The rules that the kernel holds for connections to come: all their text, or
+    /// [`Value::Absent`].
+    Rules {
+        /// The folder in which the kernel's programs are pinned.
+        pins: String,
+    },
 }
 
 impl Target {
@@ -152,6 +167,10 @@ impl Target {
                 },
             ) => sysctl == other_sysctl && netns.is(other_netns),
             (Self::PersistedFile { path }, Self::PersistedFile { path: other }) => path == other,
+            (Self::Connections { file, .. }, Self::Connections { file: other, .. }) => {
+                file == other
+            }
+            (Self::Rules { pins }, Self::Rules { pins: other }) => pins == other,
             _ => false,
         }
     }
@@ -164,7 +183,7 @@ pub enum Value {
     Absent,
     /// A sysctl's.
     Number(i64),
-    /// A file's.
+    /// A file's, rules', or the name of the file that tells of connections.
     Text(String),
 }
 

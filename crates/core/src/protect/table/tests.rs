@@ -1,0 +1,1 @@
+//! The table against the selectors that it is made of.
