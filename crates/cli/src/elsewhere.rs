@@ -2,13 +2,16 @@
 //! to come.
 
 use serde_json::{Value as Json, json};
+use sockpulse_core::change::dangers_of;
 use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, NetnsDefaults, Place, Settings, UserTimeout};
 use sockpulse_linux::Proc;
 
+use crate::append;
 use crate::coverage::{counted, shown};
 use crate::options::NetnsChoice;
 use crate::sink::{ChangeSink, Found, Inhabited};
 use crate::software::Software;
+use crate::values;
 
 /// What our own namespace has, and the others that have something else.
 #[derive(Debug)]
@@ -25,9 +28,81 @@ struct Other {
     netns: u32,
     name: String,
     pid: Option<u32>,
+    /// How it is asked for.
+    word: String,
     defaults: NetnsDefaults,
-    /// What started the processes in it, where it sets such defaults.
-    software: Option<Software>,
+    /// What made it, where that sets such defaults.
+    maker: Option<Maker>,
+}
+
+/// What makes namespaces, and can be told which defaults they start with.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Maker {
+    /// An engine of containers.
+    Engine(Software),
+    /// systemd, for this service.
+    Unit(String),
+}
+
+impl Maker {
+    /// Whose the processes of a cgroup are, as far as its path tells.
+    fn of(cgroup: &str) -> Option<Self> {
+        let place = Place::from_cgroup(cgroup);
+        if place.pod.is_some() {
+            return Some(Self::Engine(Software::Kubernetes));
+        }
+        if place.container.is_some() {
+            let engine = ["docker", "libpod"]
+                .iter()
+                .any(|name| cgroup.contains(name));
+            return engine.then_some(Self::Engine(Software::Docker));
+        }
+        // The name goes into a path to be pasted. A user's own manager has not the right.
+        let plain = |unit: &String| {
+            let mut letters = unit.chars();
+            letters.all(|c| c.is_ascii_alphanumeric() || "._-@".contains(c))
+        };
+        let unit = place.unit.filter(plain)?;
+        let service = unit.ends_with(".service") && cgroup.starts_with("/system.slice/");
+        service.then_some(Self::Unit(unit))
+    }
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Engine(software) => software.name(),
+            Self::Unit(_) => "systemd",
+        }
+    }
+
+    fn title(&self) -> String {
+        match self {
+            Self::Engine(software) => software.title().to_owned(),
+            Self::Unit(unit) => {
+                format!("systemd, where {unit} has PrivateNetwork= or NetworkNamespacePath=")
+            }
+        }
+    }
+
+    /// What is written down.
+    fn recipe(&self, settings: &Settings) -> Option<String> {
+        match self {
+            Self::Engine(software) => {
+                let first = software.recipe(settings).snippets.into_iter().next()?;
+                Some(first.text)
+            }
+            // `+`: not held back by User= or a read-only /proc/sys; still in the unit's network
+            // (systemd.service(5)).
+            Self::Unit(unit) => Some(format!(
+                "# /etc/systemd/system/{unit}.d/keepalive.conf\n\
+                 [Service]\n\
+                 ExecStartPre=+sysctl -q -w net.ipv4.tcp_keepalive_time={} \
+                 net.ipv4.tcp_keepalive_intvl={} net.ipv4.tcp_keepalive_probes={}\n",
+                settings.idle.get(),
+                settings.interval.get(),
+                settings.probes.get()
+            )),
+        }
+    }
 }
 
 /// Namespaces that are shown one by one; a host of pods has hundreds.
@@ -39,11 +114,11 @@ impl Elsewhere {
         let found = sink.namespaces(&[NetnsChoice::All]).ok()?;
         Self::of(&found, |pid| {
             let cgroup = proc.cgroup(pid).ok().flatten()?;
-            software(&cgroup)
+            Maker::of(&cgroup)
         })
     }
 
-    fn of(found: &Found, software: impl Fn(u32) -> Option<Software>) -> Option<Self> {
+    fn of(found: &Found, maker: impl Fn(u32) -> Option<Maker>) -> Option<Self> {
         let own = found.namespaces.iter().find(|one| one.namespace.own)?;
         let own = own.namespace.defaults.clone()?;
         let other = |one: &Inhabited| {
@@ -52,7 +127,8 @@ impl Elsewhere {
                 netns: one.key.id.0,
                 name: one.namespace.name.clone(),
                 pid: one.namespace.pid,
-                software: one.namespace.pid.and_then(&software),
+                word: values::netns_word(&one.namespace),
+                maker: one.namespace.pid.and_then(&maker),
                 defaults,
             })
         };
@@ -66,20 +142,22 @@ impl Elsewhere {
     /// In lines, for people.
     pub(crate) fn lines(&self) -> Vec<String> {
         let namespaces = counted(u64::try_from(self.total).unwrap_or(u64::MAX), "namespace");
-        let own = values(&self.own);
-        if self.others.is_empty() {
-            return vec![format!("defaults of keepalive: {own} in {namespaces}")];
-        }
-        let mut lines = vec![format!(
-            "defaults of keepalive: {own} here; {} of {namespaces} have others",
-            self.others.len()
-        )];
+        let own = in_words(&self.own);
+        let mut lines = vec![match self.others.len() {
+            0 => format!("defaults of keepalive: {own} in {namespaces}"),
+            n => {
+                let verb = if n == 1 { "has" } else { "have" };
+                format!("defaults of keepalive: {own} here; {n} of {namespaces} {verb} others")
+            }
+        }];
+        lines.extend(warnings(&self.own));
         for other in self.others.iter().take(SHOWN) {
             lines.push(format!(
                 "  {}: {}",
                 shown(&other.name),
-                values(&other.defaults)
+                in_words(&other.defaults)
             ));
+            lines.extend(warnings(&other.defaults));
             if let Some(command) = self.command(other) {
                 lines.push(format!("     now  {command}"));
             }
@@ -87,9 +165,19 @@ impl Elsewhere {
         if let Some(more @ 1..) = self.others.len().checked_sub(SHOWN) {
             lines.push(format!("  and {more} more: sockpulse defaults"));
         }
-        for (software, text) in self.recipes() {
-            lines.push(format!("  for those to come, {}:", software.title()));
+        // A host of services has dozens, which differ in nothing but the name.
+        let is_unit = |maker: &Maker| matches!(maker, Maker::Unit(_));
+        let (units, engines): (Vec<_>, Vec<_>) = self
+            .recipes()
+            .into_iter()
+            .partition(|(maker, _)| is_unit(maker));
+        for (maker, text) in engines.iter().chain(units.first()) {
+            lines.push(format!("  for those to come, {}:", maker.title()));
             lines.extend(text.lines().map(|line| format!("     {line}")));
+        }
+        if let Some(more @ 1..) = units.len().checked_sub(1) {
+            let more = counted(u64::try_from(more).unwrap_or(u64::MAX), "more service");
+            lines.push(format!("     and alike for {more}"));
         }
         lines
     }
@@ -104,7 +192,8 @@ impl Elsewhere {
                 "idle_s": other.defaults.idle_s,
                 "interval_s": other.defaults.interval_s,
                 "probes": other.defaults.probes,
-                "software": other.software.map(Software::name),
+                "warnings": sentences(&other.defaults),
+                "software": other.maker.as_ref().map(Maker::name),
                 "remedy": self.command(other),
             })
         });
@@ -112,13 +201,17 @@ impl Elsewhere {
             "idle_s": self.own.idle_s,
             "interval_s": self.own.interval_s,
             "probes": self.own.probes,
+            "warnings": sentences(&self.own),
             "namespaces": self.total,
             "differing": others.collect::<Vec<_>>(),
         })
     }
 
-    /// The command that gives it our own values at run time.
+    /// The command that gives it our own values at run time; values that harm are not for copying.
     fn command(&self, other: &Other) -> Option<String> {
+        if dangers_of(&self.own).iter().any(|one| one.is_refused()) {
+            return None;
+        }
         let NetnsDefaults {
             idle_s,
             interval_s,
@@ -127,12 +220,12 @@ impl Elsewhere {
         } = &self.own;
         Some(format!(
             "sockpulse defaults set --netns {} --idle {idle_s} --interval {interval_s} --probes {probes}",
-            other.pid?
+            other.word
         ))
     }
 
-    /// What each software that is met writes down, once.
-    fn recipes(&self) -> Vec<(Software, String)> {
+    /// What each maker that is met writes down, once.
+    fn recipes(&self) -> Vec<(Maker, String)> {
         let settings = (|| {
             let positive = |value: i64| u64::try_from(value).ok();
             Some(Settings {
@@ -146,34 +239,40 @@ impl Elsewhere {
         let Some(settings) = settings else {
             return Vec::new();
         };
-        let mut met: Vec<Software> = self.others.iter().filter_map(|one| one.software).collect();
+        let mut met: Vec<Maker> = self
+            .others
+            .iter()
+            .filter_map(|one| one.maker.clone())
+            .collect();
         met.sort();
         met.dedup();
-        let recipes = met.into_iter().filter_map(|software| {
-            let first = software.recipe(&settings).snippets.into_iter().next()?;
-            Some((software, first.text))
+        let recipes = met.into_iter().filter_map(|maker| {
+            let text = maker.recipe(&settings)?;
+            Some((maker, text))
         });
         recipes.collect()
     }
 }
 
-fn values(defaults: &NetnsDefaults) -> String {
-    format!(
-        "{} s, {} s, {}",
-        defaults.idle_s, defaults.interval_s, defaults.probes
-    )
+/// What is dangerous in defaults, in sentences.
+fn sentences(defaults: &NetnsDefaults) -> Vec<String> {
+    let dangers = dangers_of(defaults).into_iter();
+    dangers.map(|danger| danger.sentence()).collect()
 }
 
-/// Whose the processes of a cgroup are, as far as its path tells.
-fn software(cgroup: &str) -> Option<Software> {
-    let place = Place::from_cgroup(cgroup);
-    if place.pod.is_some() {
-        return Some(Software::Kubernetes);
+fn warnings(defaults: &NetnsDefaults) -> impl Iterator<Item = String> {
+    let sentences = sentences(defaults).into_iter();
+    sentences.map(|sentence| format!("     warning: {sentence}"))
+}
+
+fn in_words(defaults: &NetnsDefaults) -> String {
+    let mut text = Vec::new();
+    for value in [defaults.idle_s, defaults.interval_s] {
+        append::setting_seconds(&mut text, value);
+        text.extend_from_slice(b", ");
     }
-    let engine = ["docker", "libpod"]
-        .iter()
-        .any(|name| cgroup.contains(name));
-    (place.container.is_some() && engine).then_some(Software::Docker)
+    append::number(&mut text, defaults.probes);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[cfg(test)]
@@ -225,15 +324,15 @@ mod tests {
         };
         let kernel = NetnsDefaults::KERNEL;
         let found = found(&[own.clone(), kernel.clone(), kernel, own]);
-        let elsewhere = Elsewhere::of(&found, |_| Some(Software::Docker)).unwrap();
+        let elsewhere = Elsewhere::of(&found, |_| Some(Maker::Engine(Software::Docker))).unwrap();
         insta::assert_snapshot!(elsewhere.lines().join("\n"));
         let json = elsewhere.json();
         assert_eq!(json["differing"].as_array().unwrap().len(), 2);
         assert_eq!(json["differing"][0]["software"], "docker");
-        assert_eq!(
-            json["differing"][1]["remedy"],
-            Json::Null,
-            "no process is in it"
+        let remedy = json["differing"][1]["remedy"].as_str().unwrap();
+        assert!(
+            remedy.contains("--netns 2 "),
+            "no process is in it: {remedy}"
         );
     }
 
@@ -243,14 +342,40 @@ mod tests {
         let alike = Elsewhere::of(&found(&[kernel.clone(), kernel.clone()]), |_| None).unwrap();
         assert_eq!(
             alike.lines(),
-            ["defaults of keepalive: 7200 s, 75 s, 9 in 2 namespaces"]
+            ["defaults of keepalive: 2h, 75s, 9 in 2 namespaces"]
         );
         let never = NetnsDefaults {
             idle_s: -1,
             ..NetnsDefaults::KERNEL
         };
-        let odd = Elsewhere::of(&found(&[never, kernel]), |_| Some(Software::Docker)).unwrap();
+        let odd = Elsewhere::of(&found(&[never, kernel]), |_| {
+            Some(Maker::Engine(Software::Docker))
+        })
+        .unwrap();
         assert!(odd.recipes().is_empty());
+    }
+
+    #[test]
+    fn a_service_gets_a_file_of_its_own_and_what_harms_is_said() {
+        let own = NetnsDefaults {
+            probes: 0,
+            ..NetnsDefaults::KERNEL
+        };
+        let mut found = found(&[own, NetnsDefaults::KERNEL]);
+        found.namespaces[1].namespace.name = "redis.service".into();
+        let unit = Maker::Unit("redis.service".into());
+        let elsewhere = Elsewhere::of(&found, |_| Some(unit.clone())).unwrap();
+        // No socket could ask for 0 probes: nothing is to be copied.
+        assert!(elsewhere.recipes().is_empty());
+        let lines = elsewhere.lines().join("\n");
+        assert!(lines.contains("warning: with 0 probes"), "{lines}");
+        assert!(!lines.contains("now"), "{lines}");
+        found.namespaces[0].namespace.defaults = Some(NetnsDefaults {
+            idle_s: 120,
+            ..NetnsDefaults::KERNEL
+        });
+        let elsewhere = Elsewhere::of(&found, |_| Some(unit.clone())).unwrap();
+        insta::assert_snapshot!(elsewhere.lines().join("\n"));
     }
 
     #[test]
@@ -259,23 +384,29 @@ mod tests {
         for (cgroup, expected) in [
             (
                 format!("/system.slice/docker-{id}.scope"),
-                Some(Software::Docker),
+                Some(Maker::Engine(Software::Docker)),
             ),
             (
                 format!("/machine.slice/libpod-{id}.scope"),
-                Some(Software::Docker),
+                Some(Maker::Engine(Software::Docker)),
             ),
             (
                 format!(
                     "/kubepods.slice/kubepods-pod0f1e2d3c_4b5a_6978_8796_a5b4c3d2e1f0.slice/\
                      cri-containerd-{id}.scope"
                 ),
-                Some(Software::Kubernetes),
+                Some(Maker::Engine(Software::Kubernetes)),
             ),
-            ("/system.slice/redis.service".into(), None),
+            (
+                "/system.slice/redis.service".into(),
+                Some(Maker::Unit("redis.service".into())),
+            ),
+            ("/system.slice/a\\x2d$(b).service".into(), None),
+            ("/system.slice/run-1.scope".into(), None),
+            ("/user.slice/user-1000.slice/user@1000.service".into(), None),
             ("/".into(), None),
         ] {
-            assert_eq!(software(&cgroup), expected, "{cgroup}");
+            assert_eq!(Maker::of(&cgroup), expected, "{cgroup}");
         }
     }
 }

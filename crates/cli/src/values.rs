@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap_complete::Shell;
 use sockpulse_core::selector::parse_state;
-use sockpulse_core::{Code, Exposure, TcpState, parse_duration};
+use sockpulse_core::{Code, Exposure, Namespace, TcpState, parse_duration};
 
 use crate::fields::{Direction, FIELDS, Field};
 use crate::listing::Sort;
@@ -149,6 +149,23 @@ pub(crate) fn netns(text: &str) -> Result<NetnsChoice, String> {
     }
 }
 
+/// The word by which a namespace is asked for, to be pasted: the name that is shown, where it is plain.
+pub(crate) fn netns_word(namespace: &Namespace) -> String {
+    let name = &namespace.name;
+    let name = name.strip_prefix("container ").unwrap_or(name);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+@".contains(c);
+    let means_another = matches!(name, "all" | "self")
+        || name.starts_with(['-', '.'])
+        || name.parse::<u32>().is_ok();
+    if !name.is_empty() && name.chars().all(plain) && !means_another {
+        return name.to_owned();
+    }
+    match namespace.pid {
+        Some(pid) => pid.to_string(),
+        None => namespace.id.0.to_string(),
+    }
+}
+
 pub(crate) fn nonempty(text: &str) -> Result<String, String> {
     if text.is_empty() {
         Err("a name is missing".into())
@@ -273,5 +290,30 @@ mod tests {
             Ok("/system.slice".into())
         );
         assert!(cgroup("system.slice").is_err());
+    }
+
+    #[test]
+    fn a_namespace_is_named_so_that_it_is_found_again() {
+        let word = |name: &str, pid| {
+            netns_word(&Namespace {
+                id: sockpulse_core::NetnsId(4_026_532_101),
+                name: name.into(),
+                pid,
+                ..crate::sample::namespace()
+            })
+        };
+        for (name, expected) in [
+            ("web", "web"),
+            ("container 0123456789ab", "0123456789ab"),
+            ("redis.service", "redis.service"),
+            ("redis.service (4711)", "4711"),
+            ("$(reboot)", "4711"),
+            ("-x", "4711"),
+            ("17", "4711"),
+            ("all", "4711"),
+        ] {
+            assert_eq!(word(name, Some(4711)), expected, "{name}");
+        }
+        assert_eq!(word("a b", None), "4026532101");
     }
 }

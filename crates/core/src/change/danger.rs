@@ -19,8 +19,11 @@ pub enum Danger {
     NoProbes,
     /// An idle of zero: a probe at once, and then one every interval.
     IdleZero,
-    /// An idle of -1: no probe is ever sent.
-    IdleNever,
+    /// An idle below zero: no probe is ever sent.
+    IdleNever {
+        /// Seconds.
+        idle: i64,
+    },
     /// An interval of zero or less: all probes go out before an answer can be back.
     NoInterval,
     /// More than a socket may ask for itself: what one holds cannot be written down and set again.
@@ -56,10 +59,22 @@ impl Danger {
             self,
             Self::NoProbes
                 | Self::IdleZero
-                | Self::IdleNever
+                | Self::IdleNever { .. }
                 | Self::NoInterval
                 | Self::BeyondSockets { .. }
         )
+    }
+
+    /// The default that is to blame, if it is one alone.
+    #[must_use]
+    pub const fn sysctl(self) -> Option<Sysctl> {
+        match self {
+            Self::IdleZero | Self::IdleNever { .. } | Self::IdleCollides => Some(Sysctl::Idle),
+            Self::NoInterval => Some(Sysctl::Interval),
+            Self::NoProbes | Self::OneProbe => Some(Sysctl::Probes),
+            Self::BeyondSockets { sysctl, .. } => Some(sysctl),
+            Self::IntervalAboveIdle { .. } | Self::VeryShort { .. } => None,
+        }
     }
 
     /// What happens, in one sentence without its full stop.
@@ -72,9 +87,10 @@ impl Danger {
             Self::IdleZero => "with an idle of 0 a connection is probed at once and then at every \
                 interval, data or not"
                 .into(),
-            Self::IdleNever => "with an idle of -1 no probe is ever sent: keepalive is off for \
-                whoever asked for it"
-                .into(),
+            Self::IdleNever { idle } => format!(
+                "with an idle of {idle} no probe is ever sent: keepalive is off for whoever asked \
+                 for it"
+            ),
             Self::NoInterval => {
                 "with an interval below 1 second all probes go out before an answer \
                 can be back: a healthy connection far away is given up"
@@ -110,7 +126,7 @@ pub fn dangers(wish: &Wish, defaults: &NetnsDefaults) -> Vec<Danger> {
     let mut dangers = Vec::new();
     match wish.idle {
         Some(0) => dangers.push(Danger::IdleZero),
-        Some(..0) => dangers.push(Danger::IdleNever),
+        Some(idle @ ..0) => dangers.push(Danger::IdleNever { idle }),
         Some(300) => dangers.push(Danger::IdleCollides),
         _ => {}
     }
@@ -145,6 +161,17 @@ pub fn dangers(wish: &Wish, defaults: &NetnsDefaults) -> Vec<Danger> {
     dangers
 }
 
+/// What is dangerous in defaults that hold, or will.
+#[must_use]
+pub fn dangers_of(defaults: &NetnsDefaults) -> Vec<Danger> {
+    let all = Wish {
+        idle: Some(defaults.idle_s),
+        interval: Some(defaults.interval_s),
+        probes: Some(defaults.probes),
+    };
+    dangers(&all, defaults)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +194,11 @@ mod tests {
             ((None, None, Some(0)), vec![Danger::NoProbes], true),
             ((None, None, Some(1)), vec![Danger::OneProbe], false),
             ((Some(0), None, None), vec![Danger::IdleZero], true),
-            ((Some(-1), None, None), vec![Danger::IdleNever], true),
+            (
+                (Some(-5), None, None),
+                vec![Danger::IdleNever { idle: -5 }],
+                true,
+            ),
             ((None, Some(0), None), vec![Danger::NoInterval], true),
             ((Some(300), None, None), vec![Danger::IdleCollides], false),
             (
@@ -203,5 +234,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_holds_is_judged_alike() {
+        let kernel = NetnsDefaults::KERNEL;
+        assert_eq!(dangers_of(&kernel), []);
+        let none = NetnsDefaults {
+            probes: 0,
+            ..kernel
+        };
+        assert_eq!(dangers_of(&none), [Danger::NoProbes]);
+        assert_eq!(Danger::NoProbes.sysctl(), Some(Sysctl::Probes));
     }
 }

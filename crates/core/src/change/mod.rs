@@ -5,7 +5,7 @@
 mod danger;
 mod revert;
 
-pub use danger::{Danger, dangers};
+pub use danger::{Danger, dangers, dangers_of};
 pub use revert::{
     Record, Revert, SetBy, Transaction, UNDO, Undoes, live, made, revert, set_by, standing,
 };
