@@ -25,6 +25,8 @@ pub(super) struct Impact {
     local: u64,
     /// Settings that could not be seen.
     unknown: u64,
+    /// Of those the ones that may have a keepalive timer.
+    pub(super) unknown_timers: u64,
     /// Follow the idle, and wait for a timer that was armed before it was lowered.
     stale: u64,
     /// When the last of those timers fires.
@@ -82,6 +84,9 @@ impl Impact {
             _ => {}
         }
         let Observed::Known(timers) = row.assessment.effective else {
+            if row.connection.timers.keepalive != Observed::Known(None) {
+                self.unknown_timers += 1;
+            }
             return &mut self.unknown;
         };
         let origins = [timers.idle, timers.interval, timers.probes].map(|value| value.origin);
@@ -96,8 +101,17 @@ impl Impact {
         }
     }
 
-    /// A line for each kind of which there is any.
+    /// A line for each kind of which there is any, and one for timers that were armed before.
     pub(super) fn lines(&self) -> Vec<String> {
+        let mut lines = self.kinds();
+        if self.stale > 0 {
+            lines.push(self.waits());
+        }
+        lines
+    }
+
+    /// A line for each kind of which there is any.
+    pub(super) fn kinds(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut add = |count: u64, one: &str, more: &str| {
             if count > 0 {
@@ -133,9 +147,6 @@ impl Impact {
         add(self.unknown, unknown, unknown);
         if lines.is_empty() {
             lines.push("no connections".into());
-        }
-        if self.stale > 0 {
-            lines.push(self.waits());
         }
         lines
     }

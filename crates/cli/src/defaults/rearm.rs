@@ -1,15 +1,19 @@
 //! Timers that were armed before the default was lowered, armed anew, a few at a time.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sockpulse_core::{Unseen, human};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use sockpulse_core::{Coverage, Unseen as Why, human};
 use sockpulse_linux::rearm::NotRearmed;
 
 use super::DocumentOrText;
-use super::impact::Waiting;
-use crate::coverage::counted;
+use super::impact::{Impact, Waiting};
+use crate::coverage::{counted, shown};
 use crate::error::Exit;
 use crate::sink::ChangeSink;
 
@@ -26,9 +30,39 @@ pub(super) struct Rearmed {
     /// The first other failure, and how many.
     failed: u64,
     failure: Option<String>,
+    /// Not come to, since somebody stopped it.
+    stopped: u64,
 }
 
-/// Arms them all, spread evenly over the time.
+/// Connections of which it is not known whether they wait for a timer.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    connections: u64,
+    /// What would help.
+    hints: Vec<String>,
+}
+
+impl Unseen {
+    pub(super) fn of(impact: &Impact, coverage: &Coverage) -> Self {
+        let mut hints: Vec<String> = Vec::new();
+        let refused = coverage.unknown_settings.get(&Why::NotPermitted);
+        if refused.is_some_and(|count| *count > 0) {
+            hints.push("run as root, or grant CAP_SYS_PTRACE".into());
+        }
+        for remedy in coverage.gaps.iter().filter_map(|gap| gap.remedy.as_deref()) {
+            let remedy = shown(remedy);
+            if !hints.contains(&remedy) {
+                hints.push(remedy);
+            }
+        }
+        Self {
+            connections: impact.unknown_timers,
+            hints,
+        }
+    }
+}
+
+/// Arms them all, spread evenly over the time. Whoever interrupts it learns what was done until then.
 pub(super) fn all(
     sink: &mut dyn ChangeSink,
     waiting: &[Waiting],
@@ -37,6 +71,7 @@ pub(super) fn all(
 ) -> Rearmed {
     let mut rearmed = Rearmed::default();
     let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+    let stop = interruption();
     if count > 1 && spread > Duration::from_secs(1) {
         // There is nowhere to say that stderr is closed.
         let _ = writeln!(
@@ -50,18 +85,41 @@ pub(super) fn all(
     for (at, one) in (0_u32..).zip(waiting) {
         // The last one is armed at the end of the time, the first one at once.
         let due = spread.mul_f64(f64::from(at) / f64::from(count.saturating_sub(1).max(1)));
-        wait_until(started + due);
+        if !wait_until(started + due, &stop) {
+            rearmed.stopped = u64::from(count - at);
+            break;
+        }
         rearmed.count(sink, one);
     }
     rearmed
 }
 
-/// Short waits are left out: they add up to the same.
-fn wait_until(due: Instant) {
+/// Set by the first signal that would end us; the second one does.
+fn interruption() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // Without a handler the signal ends us, as it does elsewhere.
+        let _ = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)));
+    }
+    stop
+}
+
+/// Whether the time came; not if it was stopped before. Short waits are left out: they add up to the
+/// same.
+fn wait_until(due: Instant, stop: &AtomicBool) -> bool {
     const SHORT: Duration = Duration::from_millis(2);
-    let left = due.saturating_duration_since(Instant::now());
-    if left > SHORT {
-        std::thread::sleep(left);
+    /// A sleep goes on after a signal: this is how long it is not seen.
+    const SLICE: Duration = Duration::from_millis(50);
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let left = due.saturating_duration_since(Instant::now());
+        if left <= SHORT {
+            return true;
+        }
+        std::thread::sleep(left.min(SLICE));
     }
 }
 
@@ -75,8 +133,8 @@ impl Rearmed {
         match sink.rearm(process, waiting.cookie) {
             Ok(()) => self.done += 1,
             Err(NotRearmed::Changed | NotRearmed::Probing) => self.changed += 1,
-            Err(NotRearmed::Unreached(Unseen::Vanished)) => self.changed += 1,
-            Err(NotRearmed::Unreached(Unseen::NotPermitted)) => self.not_permitted += 1,
+            Err(NotRearmed::Unreached(Why::Vanished)) => self.changed += 1,
+            Err(NotRearmed::Unreached(Why::NotPermitted)) => self.not_permitted += 1,
             Err(NotRearmed::Unreached(_)) => self.unowned += 1,
             Err(NotRearmed::Failed(error)) => {
                 self.failed += 1;
@@ -86,14 +144,10 @@ impl Rearmed {
     }
 
     /// Says what was done and what was not.
-    pub(super) fn tell(&self, report: &mut DocumentOrText<'_>) -> Exit {
-        if self.asked == 0 {
-            report.say("no timer had to be armed anew".into());
-        } else {
-            report.say(format!(
-                "{} armed anew: the first probe comes one idle time from now",
-                counted(self.done, "timer")
-            ));
+    pub(super) fn tell(&self, unseen: &Unseen, report: &mut DocumentOrText<'_>) -> Exit {
+        report.say(self.done_line(unseen));
+        if self.stopped > 0 {
+            report.warn(format!("stopped: {}", left(self.stopped)));
         }
         for (count, why) in [
             (self.changed, "closed, probed or switched off meanwhile"),
@@ -107,10 +161,7 @@ impl Rearmed {
             ),
         ] {
             if count > 0 {
-                report.warn(format!(
-                    "{} left as they were: {why}",
-                    counted(count, "timer")
-                ));
+                report.warn(format!("{}: {why}", left(count)));
             }
         }
         if let Some(failure) = &self.failure {
@@ -119,8 +170,18 @@ impl Rearmed {
                 counted(self.failed, "timer")
             ));
         }
+        if unseen.connections > 0 {
+            report.warn(format!(
+                "{} with settings that could not be seen: it is not known whether a timer was \
+                 armed before",
+                counted(unseen.connections, "connection")
+            ));
+        }
         if self.not_permitted > 0 {
             report.warn("hint: run as root, or grant CAP_SYS_PTRACE".into());
+        } else if unseen.connections > 0 {
+            let hints = unseen.hints.iter().map(|hint| format!("hint: {hint}"));
+            hints.for_each(|hint| report.warn(hint));
         }
         report.field(
             "rearm",
@@ -131,12 +192,34 @@ impl Rearmed {
                 "out_of_reach": self.unowned,
                 "not_permitted": self.not_permitted,
                 "failed": self.failed,
+                "stopped": self.stopped,
+                "unknown": unseen.connections,
             }),
         );
-        if self.unowned + self.not_permitted + self.failed > 0 {
+        let missed = self.unowned + self.not_permitted + self.failed + self.stopped;
+        if missed + unseen.connections > 0 {
             Exit::Partial
         } else {
             Exit::Done
         }
     }
+
+    fn done_line(&self, unseen: &Unseen) -> String {
+        match (self.asked + self.stopped, self.done) {
+            (0, _) if unseen.connections > 0 => {
+                "no timer was seen that had to be armed anew".into()
+            }
+            (0, _) => "no timer had to be armed anew".into(),
+            (asked, 0) => format!("none of {} was armed anew", counted(asked, "timer")),
+            (asked, done) => format!(
+                "armed anew: {done} of {} armed before; the first probe comes one idle time from now",
+                counted(asked, "timer")
+            ),
+        }
+    }
+}
+
+fn left(count: u64) -> String {
+    let state = if count == 1 { "it was" } else { "they were" };
+    format!("{} left as {state}", counted(count, "timer"))
 }

@@ -41,11 +41,14 @@ pub(super) fn run(
         }
     };
     let (back, exit) = carry_out(&mut report, &mut *sink, &args.writing, stderr, plan)?;
-    if !args.to_kernel && args.netns.is_empty() {
-        tell_unknown_files(&mut report, &*sink, &back)?;
+    if args.to_kernel || !args.netns.is_empty() {
+        report.finish(out, stderr)?;
+        return Ok(exit);
     }
+    let told = tell_unknown_files(&mut report, &*sink, &back);
+    // What was done is told before.
     report.finish(out, stderr)?;
-    Ok(exit)
+    told.map(|()| exit)
 }
 
 /// The kernel's own values need not be those of before: nothing counts as undone by them.

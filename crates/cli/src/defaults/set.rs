@@ -9,7 +9,8 @@ use sockpulse_core::human;
 
 use super::args::SetArgs;
 use super::impact::{Impact, Remember};
-use super::{DocumentOrText, persist, rearm, survey_options};
+use super::rearm::{self, Unseen};
+use super::{DocumentOrText, persist, survey_options};
 use crate::app::Face;
 use crate::apply::{self, Applied, Plan};
 use crate::coverage::shown;
@@ -267,16 +268,23 @@ fn afterwards(
         impact.add(row, remember);
         Ok(())
     });
-    if let Err(error) = surveyed {
-        // The values are set all the same.
-        report.warn(format!("note: connections could not be read: {error}"));
-        return if args.rearm {
-            Exit::Partial
-        } else {
-            Exit::Done
-        };
-    }
-    report.lines(impact.lines());
+    let coverage = match surveyed {
+        Ok(surveyed) => surveyed.coverage,
+        Err(error) => {
+            // The values are set all the same.
+            report.warn(format!("note: connections could not be read: {error}"));
+            return if args.rearm {
+                Exit::Partial
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    report.lines(if args.rearm {
+        impact.kinds()
+    } else {
+        impact.lines()
+    });
     report.field("impact", impact.json());
     let hints = impact.hints(&way_in(netns)).into_iter();
     for hint in hints.filter(|hint| !(args.rearm && hint.contains("--rearm"))) {
@@ -285,7 +293,8 @@ fn afterwards(
     if !args.rearm {
         return Exit::Done;
     }
-    rearm::all(sink, &impact.waiting, args.spread, stderr).tell(report)
+    let unseen = Unseen::of(&impact, &coverage);
+    rearm::all(sink, &impact.waiting, args.spread, stderr).tell(&unseen, report)
 }
 
 /// The namespaces as they were named, to be pasted; what is not plain is not.

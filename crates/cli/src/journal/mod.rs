@@ -254,37 +254,33 @@ fn parse(path: &Path, bytes: &[u8]) -> Past {
     past
 }
 
+/// Nothing is changed that could not be put back.
+fn unwritable(path: &Path, error: &io::Error) -> CommandError {
+    failed("write", path, error)
+}
+
 fn failed(what: &str, path: &Path, error: &io::Error) -> CommandError {
-    let kind = if error.kind() == io::ErrorKind::PermissionDenied {
+    use io::ErrorKind::{
+        AlreadyExists, IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded,
+        ReadOnlyFilesystem, StorageFull,
+    };
+    let hint = match error.kind() {
+        PermissionDenied => "run as root, or keep another one: --state-dir DIR",
+        StorageFull | QuotaExceeded => "keep it where there is room: --state-dir DIR",
+        ReadOnlyFilesystem => "keep it on a file system that can be written: --state-dir DIR",
+        NotADirectory | AlreadyExists => "it is kept in a folder: --state-dir DIR",
+        IsADirectory => {
+            "a folder is in its place: move it away, or keep it elsewhere: --state-dir DIR"
+        }
+        _ => "keep another one: --state-dir DIR",
+    };
+    let kind = if error.kind() == PermissionDenied {
         ErrorKind::NotPermitted
     } else {
         ErrorKind::Incomplete
     };
     let message = format!("failed to {what} the journal {}: {error}", path.display());
-    let error = CommandError::new(kind, message);
-    match kind {
-        ErrorKind::NotPermitted => error.hint("run as root, or keep another one: --state-dir DIR"),
-        _ => error,
-    }
-}
-
-/// Nothing is changed that could not be put back.
-fn unwritable(path: &Path, error: &io::Error) -> CommandError {
-    use io::ErrorKind::{
-        AlreadyExists, IsADirectory, NotADirectory, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
-    };
-    let failed = failed("write", path, error);
-    let hint = match error.kind() {
-        _ if failed.kind() == ErrorKind::NotPermitted => return failed,
-        StorageFull | QuotaExceeded => "keep it where there is room: --state-dir DIR",
-        ReadOnlyFilesystem => "keep it on a file system that can be written: --state-dir DIR",
-        NotADirectory | AlreadyExists => "name a folder: --state-dir DIR",
-        IsADirectory => {
-            "a folder is in its place: move that away, or name another: --state-dir DIR"
-        }
-        _ => "keep another one: --state-dir DIR",
-    };
-    failed.hint(hint)
+    CommandError::new(kind, message).hint(hint)
 }
 
 #[cfg(test)]

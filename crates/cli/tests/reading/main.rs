@@ -56,6 +56,8 @@ fn main() -> ExitCode {
         owners::root_a_pre_forked_listener_belongs_to_its_workers,
         owners::root_bad_names_are_escaped_in_tables_and_right_in_json,
         rearm::root_a_lowered_default_reaches_armed_timers,
+        rearm::root_timers_that_may_not_be_seen_are_not_called_none,
+        rearm::root_an_interrupted_rearm_says_what_was_done,
         redis::root_redis_and_every_source_agree,
         rights::root_a_user_without_rights_sees_the_own_connections,
         rights::root_a_user_without_rights_gets_an_audit,

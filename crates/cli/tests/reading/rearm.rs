@@ -1,14 +1,20 @@
 //! Timers that were armed before the default was lowered, and armed anew.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use serde_json::Value;
 
-use crate::kit::listing::{Listing, Source, sockpulse};
+use crate::kit::listing::{Listing, SOCKPULSE, Source, run, sockpulse};
+use crate::kit::openly::Openly;
 use crate::kit::pair::{HERE, Pair, THERE};
 use crate::kit::socket::{Options, connected, listen};
 use crate::kit::truth::Truth;
+use crate::rights::NOBODY;
 
 /// A folder for the journal that goes with the test.
 struct State(PathBuf);
@@ -92,6 +98,63 @@ pub(crate) fn root_a_lowered_default_reaches_armed_timers() {
     let again = set(&["--rearm", "--spread", "0"]);
     let stale = again["impact"]["armed_before"].as_u64().unwrap();
     assert_eq!(again["rearm"]["done"], stale, "{again}");
+}
+
+/// Whoever may not look into processes is not told that there is nothing to do.
+pub(crate) fn root_timers_that_may_not_be_seen_are_not_called_none() {
+    let pair = Pair::new();
+    let listener = listen(&pair.there, THERE, 0);
+    let (here, _there) = connected(&pair.here, THERE, &listener);
+    Options::ON.apply(&here);
+    pair.here.set("tcp_keepalive_time", 600);
+    let open = Openly::new();
+    let mut command = Command::new(NOBODY[0]);
+    command.args(&NOBODY[1..]).arg(open.sockpulse());
+    command.args(["defaults", "set", "--rearm"]);
+    let ran = pair.here.run(|| run(&mut command));
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status, Some(3), "{said}{}", ran.stderr);
+    assert!(
+        said.contains("no timer was seen that had to be armed anew"),
+        "{said}"
+    );
+    for text in [
+        "it is not known whether a timer was armed",
+        "CAP_SYS_PTRACE",
+    ] {
+        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+    }
+}
+
+/// Ctrl-C ends the arming, not the account of it.
+pub(crate) fn root_an_interrupted_rearm_says_what_was_done() {
+    let pair = Pair::new();
+    let listener = listen(&pair.there, THERE, 0);
+    let open = || {
+        let ends = connected(&pair.here, THERE, &listener);
+        Options::ON.apply(&ends.0);
+        ends
+    };
+    let _connections = [open(), open(), open()];
+    pair.here.set("tcp_keepalive_time", 600);
+    let mut child = pair.here.run(|| {
+        let mut command = Command::new(SOCKPULSE);
+        command.args(["defaults", "set", "--rearm", "--spread", "1h"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = stderr.next().unwrap().unwrap();
+    assert_eq!(first, "arming 3 timers anew over 1h");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    let rest: Vec<_> = stderr.map(Result::unwrap).collect();
+    assert_eq!(ended.status.code(), Some(3), "{said}{rest:?}");
+    let stopped = rest.iter().find(|line| line.starts_with("stopped: "));
+    let left = stopped.expect("what was left");
+    // The first one is armed at once, unless the signal was faster.
+    assert!(left.ends_with("timers left as they were"), "{left}");
 }
 
 /// Milliseconds until the keepalive timer of a socket of `here` fires.

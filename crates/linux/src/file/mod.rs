@@ -56,31 +56,47 @@ pub fn remove(path: &Path) -> Result<()> {
     let place = Place::open(path)?;
     match place.stat()? {
         None => return Ok(()),
-        Some(old) => place.must_be_a_file(&old)?,
+        Some(old) => must_be_a_file(&place.path, &old)?,
     }
     rustix::fs::unlinkat(&place.folder, &place.name, AtFlags::empty())
         .map_err(|errno| place.failed(Operation::Remove, errno))?;
     place.sync()
 }
 
-/// Whether [`replace()`] or [`remove()`] would be let write in the file's folder, as far as permissions
-/// and the mount tell. Changes nothing. Where the folder is missing, the nearest above it counts, in
-/// which it could be made.
+/// Whether [`replace()`] of a file of our own, or [`remove()`], would be let write in the file's folder,
+/// as far as permissions, the mount and what lies there tell. Changes nothing. Where the folder is
+/// missing, the nearest above it counts, in which it could be made.
 ///
 /// # Errors
-/// [`Error::System`]: `EACCES`, `EROFS`.
+/// [`Error::System`]: `EACCES`, `EROFS`, `ENOTDIR` where the folder is none; [`Error::NotAFile`] for
+/// what is no regular file.
 pub fn may_replace(path: &Path) -> Result<()> {
     let mut folder = folder_of(path);
     loop {
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        match rustix::fs::accessat(CWD, folder, access, AtFlags::EACCESS) {
-            Ok(()) => return Ok(()),
+        // A plain file may not be executed either: first of all it is no folder.
+        let is_folder = match rustix::fs::stat(folder) {
+            Ok(found) if is(&found, FileType::Directory) => Ok(()),
+            Ok(_) => Err(Errno::NOTDIR),
+            Err(errno) => Err(errno),
+        };
+        let may = || rustix::fs::accessat(CWD, folder, access, AtFlags::EACCESS);
+        match is_folder.and_then(|()| may()) {
+            Ok(()) => return may_take_the_place_of(path),
             Err(Errno::NOENT) if folder.parent().is_some() => folder = folder_of(folder),
             Err(errno) => {
                 let object = folder.to_string_lossy();
                 return Err(Error::system(Operation::Write, object, errno));
             }
         }
+    }
+}
+
+fn may_take_the_place_of(path: &Path) -> Result<()> {
+    match rustix::fs::lstat(path) {
+        Ok(found) => must_be_a_file(path, &found),
+        // What cannot be looked at is told when it is tried.
+        Err(_) => Ok(()),
     }
 }
 
@@ -118,7 +134,7 @@ fn replace_watched(
         }
     }
     if let Some(old) = &old {
-        place.must_be_a_file(old)?;
+        must_be_a_file(&place.path, old)?;
     }
     at(Step::Opened);
     let temporary = Temporary::create(&place)?;
@@ -286,18 +302,6 @@ impl Place {
         rustix::fs::statat(&self.folder, &self.name, AtFlags::empty()).ok()
     }
 
-    fn must_be_a_file(&self, found: &Stat) -> Result<()> {
-        let kind = match FileType::from_raw_mode(found.st_mode) {
-            FileType::RegularFile => return Ok(()),
-            FileType::Directory => "a folder",
-            FileType::Symlink => "a symbolic link",
-            FileType::Fifo => "a FIFO",
-            FileType::Socket => "a socket",
-            _ => "a device",
-        };
-        Err(not_a_file(&self.path, kind))
-    }
-
     /// Puts the folder's entries onto the disk. File systems that cannot do that with a folder say
     /// `EINVAL`, and there is nothing more to be done.
     fn sync(&self) -> Result<()> {
@@ -314,6 +318,18 @@ impl Place {
     fn failed(&self, operation: Operation, errno: Errno) -> Error {
         Error::system(operation, self.path.to_string_lossy(), errno)
     }
+}
+
+fn must_be_a_file(path: &Path, found: &Stat) -> Result<()> {
+    let kind = match FileType::from_raw_mode(found.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => "a folder",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        _ => "a device",
+    };
+    Err(not_a_file(path, kind))
 }
 
 fn not_a_file(path: &Path, kind: &'static str) -> Error {

@@ -287,3 +287,19 @@ fn a_file_that_is_being_written_is_no_leftover() {
     assert_eq!(fs::read(&path).unwrap(), b"first");
     assert_eq!(folder.names(), ["a.conf"]);
 }
+
+#[test]
+fn what_could_not_be_written_is_told_before() {
+    let folder = Folder::new();
+    let file = folder.path("a.conf");
+    may_replace(&file).unwrap();
+    may_replace(&folder.path("not/yet/there.conf")).unwrap();
+    fs::write(&file, b"old").unwrap();
+    may_replace(&file).unwrap();
+    let error = may_replace(&file.join("b.conf")).unwrap_err();
+    assert_eq!(error.errno(), Some(Errno::NOTDIR), "{error}");
+    let link = folder.path("link.conf");
+    std::os::unix::fs::symlink("a.conf", &link).unwrap();
+    let error = may_replace(&link).unwrap_err();
+    assert!(matches!(error, Error::NotAFile { .. }), "{error}");
+}
