@@ -147,7 +147,8 @@ impl SetArgs {
 /// `defaults reset`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-What someone else set since is left alone. A namespace that is gone took its values with it.
+What someone else set since is left alone. A namespace that is gone took its values with it. A reset \
+is itself a change: sockpulse undo takes it back.
 
 Examples:
   sockpulse defaults reset --dry-run
@@ -174,7 +175,10 @@ pub(crate) struct ResetArgs {
 /// `undo`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-What someone else set since is left alone and told.
+Without a number the last change that stands is taken back: one of set or of reset, whichever came \
+last, but not an undo. The next undo goes on to the change before it. What someone else set since is \
+left alone and told. A change of which nothing is left to be put back, as after a boot, counts as \
+undone.
 
 Examples:
   sockpulse undo --list
@@ -182,7 +186,7 @@ Examples:
   sockpulse undo 7 --dry-run
   sockpulse undo --since 1h")]
 pub(crate) struct UndoArgs {
-    /// The number of a change in the journal; the last without.
+    /// The number of a change in the journal; without, the last one that stands.
     #[arg(value_name = "ID", conflicts_with = "since")]
     pub(crate) id: Option<u64>,
 
