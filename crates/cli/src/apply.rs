@@ -55,6 +55,13 @@ pub(crate) struct Applied {
     pub(crate) notes: Vec<String>,
 }
 
+impl Applied {
+    /// Whether there was something to change and nothing was.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        !self.outcomes.is_empty() && self.outcomes.iter().all(Result::is_err)
+    }
+}
+
 /// Plans and carries it out: the plan is made by what the machine and the journal are while no other
 /// command can change either. `plan` is called twice, since what cannot be done is to be refused before
 /// the journal is touched, and what can only be known when it is held.

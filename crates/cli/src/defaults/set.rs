@@ -48,13 +48,18 @@ pub(super) fn run(
         let (planned, applied) = apply::carry_out(&mut *sink, state_dir, stderr, plan)?;
         (planned, Some(applied))
     };
+    let in_vain = applied.as_ref().is_some_and(Applied::is_in_vain);
     let setting = Setting {
         args,
         planned,
         applied,
     };
     let mut exit = setting.tell(&mut report);
-    if !args.writing.dry_run {
+    if in_vain {
+        // No connection is reached by what was not set.
+        report.field("impact", Json::Null);
+        report.field("rearm", Json::Null);
+    } else if !args.writing.dry_run {
         report.print_so_far(out)?;
         let after = afterwards(args, &netns, machine, &mut *sink, &mut report, stderr);
         exit = exit.and(after);

@@ -56,7 +56,10 @@ fn planned(
     let found = sink.namespaces(&[NetnsChoice::All])?;
     let mut back = Back::new(sink, args.force);
     for transaction in &chosen {
-        let reason = format!("undo of change {}", transaction.id);
+        let reason = match args.since {
+            Some(since) => format!("undo of the last {}", human(since)),
+            None => format!("undo of change {}", transaction.id),
+        };
         // The last change first; what failed changed nothing.
         let records = transaction.records.iter().rev();
         for record in records.filter(|record| !matches!(record.outcome, Some(Err(_)))) {
