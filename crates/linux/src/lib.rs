@@ -2,7 +2,8 @@
 //! socket options, sysctls, cgroups.
 //!
 //! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
-//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`] and [`rearm`] write.
+//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`] and [`mod@set`]
+//! write.
 
 mod error;
 mod hz;
@@ -15,6 +16,7 @@ pub mod netns;
 pub mod pidfd;
 pub mod procfs;
 pub mod rearm;
+pub mod set;
 pub mod sock_diag;
 pub mod sockopt;
 pub mod support;

@@ -12,6 +12,7 @@ mod processes;
 mod rearm;
 mod recorded;
 mod scene;
+mod set;
 mod sock_diag;
 mod support;
 mod sysctl;
