@@ -46,6 +46,9 @@ _sockpulse() {
             sockpulse,plan)
                 cmd="sockpulse__subcmd__plan"
                 ;;
+            sockpulse,protect)
+                cmd="sockpulse__subcmd__protect"
+                ;;
             sockpulse,undo)
                 cmd="sockpulse__subcmd__undo"
                 ;;
@@ -88,6 +91,9 @@ _sockpulse() {
             sockpulse__subcmd__help,plan)
                 cmd="sockpulse__subcmd__help__subcmd__plan"
                 ;;
+            sockpulse__subcmd__help,protect)
+                cmd="sockpulse__subcmd__help__subcmd__protect"
+                ;;
             sockpulse__subcmd__help,undo)
                 cmd="sockpulse__subcmd__help__subcmd__undo"
                 ;;
@@ -107,7 +113,7 @@ _sockpulse() {
 
     case "${cmd}" in
         sockpulse)
-            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults undo lab doctor explain plan completions man help"
+            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect undo lab doctor explain plan completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -533,7 +539,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__help)
-            opts="audit list defaults undo lab doctor explain plan completions man help"
+            opts="audit list defaults protect undo lab doctor explain plan completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -728,6 +734,20 @@ _sockpulse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sockpulse__subcmd__help__subcmd__protect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sockpulse__subcmd__help__subcmd__undo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -887,7 +907,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__man)
-            opts="-o -v -h --output --color --verbose --help audit list defaults undo lab doctor explain plan completions man"
+            opts="-o -v -h --output --color --verbose --help audit list defaults protect undo lab doctor explain plan completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -968,6 +988,124 @@ _sockpulse() {
                     return 0
                     ;;
                 --curve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sockpulse__subcmd__protect)
+            opts="-o -v -h --program --pid --unit --container --cgroup --local --remote --port --state --silent-for --exposure --netns --detect-within --source --accept-kernel-risk --idle --interval --probes --user-timeout --mode --existing --include-local --spread --max-probes-per-second --no-jitter --dry-run --state-dir --output --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --program)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "established syn-sent syn-received fin-wait-1 fin-wait-2 time-wait closed close-wait last-ack listen closing" -- "${cur}"))
+                    return 0
+                    ;;
+                --silent-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exposure)
+                    COMPREPLY=($(compgen -W "unprotected slow fragile protected probing local unknown" -- "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --detect-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -W "auto task-file iter-tcp pidfd sock-diag" -- "${cur}"))
+                    return 0
+                    ;;
+                --accept-kernel-risk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "fill tighten override off" -- "${cur}"))
+                    return 0
+                    ;;
+                --spread)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-probes-per-second)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -37,6 +37,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -s V -l version -d 'Pr
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
@@ -201,6 +202,65 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l dry-run -d 'Show what would be changed, and why, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l pid -d 'Process that holds the socket' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l unit -d 'systemd unit; `.service` may be left out, `*` and `?` allowed' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l container -d 'Container\'s name or id, of which twelve digits are enough' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l cgroup -d 'cgroup\'s path, and everything below' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l local -d 'The end here: 10.0.0.1, 10.0.0.0/8, :6379, 10.0.0.1:6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l remote -d 'The peer\'s end, written alike' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l port -d 'Port of either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l state -d 'State of the connection' -r -f -a "established\t''
+syn-sent\t''
+syn-received\t''
+fin-wait-1\t''
+fin-wait-2\t''
+time-wait\t''
+closed\t''
+close-wait\t''
+last-ack\t''
+listen\t''
+closing\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l silent-for -d 'Nothing was received from the peer for at least this long' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l exposure -d 'What becomes of the connection when its peer dies while it is idle' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as `defaults` shows it (of ip netns, a container, a unit, host), or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
+task-file\t''
+iter-tcp\t''
+pidfd\t''
+sock-diag\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l mode -d 'Who wins where program and command want different things' -r -f -a "fill\t''
+tighten\t''
+override\t''
+off\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l spread -d 'Make the changes over this time; without, over the least that keeps the probes that follow within the limit' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l max-probes-per-second -d 'The most probes that the changes may cause in one second' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l existing -d 'Connections that are open, and listeners'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l include-local -d 'Connections within one network namespace too'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l no-jitter -d 'Set the idle time exactly; without, open connections get up to an eighth less, each another, so that their probes do not come together'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
@@ -382,17 +442,18 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults undo lab doctor explain plan completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

@@ -14,7 +14,7 @@ use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
-use crate::{append, audit, defaults, explain, generate, lab, list, plan, stdout};
+use crate::{append, audit, defaults, explain, generate, lab, list, plan, protect, stdout};
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,7 @@ fn dispatch(
         Command::Audit(args) => audit::run(args, &face, machine, out, stderr),
         Command::List(args) => list::run(args, &face, machine, out, stderr),
         Command::Defaults(args) => defaults::run(args, &face, machine, out, stderr),
+        Command::Protect(args) => protect::run(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),
         Command::Lab(args) => lab::run_command(args, &face, out),
         Command::Doctor(args) => doctor(args, &face, machine, out),

@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// The kernel's defaults: see, set and put back, now and at boot, in every namespace.
     #[command(long_about = args::ABOUT)]
     Defaults(DefaultsArgs),
+    /// Keepalive for programs that did not ask for it, while they run.
+    #[command(long_about = crate::protect::args::ABOUT)]
+    Protect(crate::protect::args::ProtectArgs),
     /// Put back what sockpulse changed, by its journal.
     Undo(UndoArgs),
     /// Break a connection in a network of its own, and hold the kernel against the prediction.
@@ -236,7 +239,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "undo", "lab", "doctor", "explain", "plan", "completions",
+            "audit", "list", "defaults", "protect", "undo", "lab", "doctor", "explain", "plan", "completions",
             "man"
         ]
     )]

@@ -25,6 +25,7 @@ pub mod machine;
 mod markdown;
 pub mod options;
 mod plan;
+mod protect;
 pub mod row;
 #[cfg(test)]
 mod sample;

@@ -1,0 +1,130 @@
+//! The words of `protect`.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use sockpulse_core::protect::{Asked, Jitter, Limits, Mode, Rule};
+
+use crate::defaults::args::WritingArgs;
+use crate::selectors::SurveyArgs;
+use crate::settings::SettingsArgs;
+use crate::values;
+
+pub(crate) const ABOUT: &str = "\
+Switches keepalive on for connections whose programs did not ask for it, while they run.
+
+No program is restarted, changed or told. Connections that are open get SO_KEEPALIVE and the settings \
+that are given; what is not given stays as it is, inherited values too. Listeners are set as well, so \
+that what they accept later has it. Connections within one network namespace are left out, since there \
+the kernel itself reports the end. Changes are spread, so that the probes that follow are no storm, \
+written into a journal, and taken back by undo.
+
+Selectors narrow it down: one that is repeated means or, different ones mean and.";
+
+const EXAMPLES: &str = "\
+Modes, where program and command want different things:
+  fill      only where the program asked for nothing (the default)
+  tighten   what is slower than this becomes as fast
+  override  exactly this
+  off       keepalive is switched off, and nothing else is touched
+
+Examples:
+  sockpulse protect --program redis-server --idle 60s --dry-run
+  sockpulse protect --program redis-server --idle 60s --interval 10s --probes 6
+  sockpulse protect --unit postgresql --idle 2m --mode tighten --spread 1m
+  sockpulse protect --exposure slow --idle 5m --mode tighten
+  sockpulse undo
+
+Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some were refused, or could not be
+seen; 4 not permitted.";
+
+/// `protect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ProtectArgs {
+    /// Which connections and how to read them.
+    #[command(flatten)]
+    pub(crate) survey: SurveyArgs,
+
+    /// What they are to have.
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+
+    /// Who wins where program and command want different things.
+    #[arg(
+        long, value_name = "MODE", default_value = "fill", value_parser = mode(),
+        help_heading = "Settings"
+    )]
+    pub(crate) mode: Mode,
+
+    /// Connections that are open, and listeners.
+    #[arg(long, help_heading = "Which")]
+    pub(crate) existing: bool,
+
+    /// Connections within one network namespace too.
+    #[arg(long, help_heading = "Which")]
+    pub(crate) include_local: bool,
+
+    /// Make the changes over this time; without, over the least that keeps the probes that follow
+    /// within the limit.
+    #[arg(
+        long, value_name = "DURATION", value_parser = values::duration, help_heading = "Pace"
+    )]
+    pub(crate) spread: Option<Duration>,
+
+    /// The most probes that the changes may cause in one second.
+    #[arg(
+        long, value_name = "N", default_value_t = Limits::default().per_second,
+        value_parser = clap::value_parser!(u64).range(1..), help_heading = "Pace"
+    )]
+    pub(crate) max_probes_per_second: u64,
+
+    /// Set the idle time exactly; without, open connections get up to an eighth less, each another, so
+    /// that their probes do not come together.
+    #[arg(long, help_heading = "Pace")]
+    pub(crate) no_jitter: bool,
+
+    /// How changes are made and remembered.
+    #[command(flatten)]
+    pub(crate) writing: WritingArgs,
+}
+
+impl ProtectArgs {
+    /// Core's rule. Which namespaces are meant is the survey's to know.
+    pub(super) fn rule(&self) -> Rule {
+        Rule {
+            name: String::new(),
+            selector: self.survey.selectors.selector(),
+            asked: Asked {
+                idle: self.settings.idle,
+                interval: self.settings.interval,
+                probes: self.settings.probes,
+                user_timeout: self.settings.user_timeout,
+            },
+            mode: self.mode,
+            include_local: self.include_local,
+        }
+    }
+
+    pub(super) const fn jitter(&self) -> Jitter {
+        if self.no_jitter {
+            Jitter::None
+        } else {
+            Jitter::Eighth
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            per_second: self.max_probes_per_second,
+            per_bucket: usual.per_bucket.min(self.max_probes_per_second),
+        }
+    }
+}
+
+fn mode() -> impl TypedValueParser<Value = Mode> {
+    let known = PossibleValuesParser::new(Mode::ALL.map(Mode::name));
+    known.try_map(|text| Mode::parse(&text).ok_or("not a mode"))
+}

@@ -1,0 +1,241 @@
+//! What is to be done with the open sockets that a rule means. Nothing is kept of a survey but the
+//! sockets that are to be set, each in some hundred bytes, and counts.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use sockpulse_core::protect::{
+    Effect, FirstProbe, Load, Right, Rule, Skip, Step, Tally, Terms, Verdict, Withheld, decide,
+};
+use sockpulse_core::{
+    Cookie, KeepIdle, Observed, SocketId, TcpState, Unseen, detection::idle as noticed,
+};
+
+use super::held::Held;
+use crate::error::CommandError;
+use crate::machine::Machine;
+use crate::options::{SurveyOptions, Surveyed};
+use crate::row::Row;
+
+/// What is planned, and what was counted on the way.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The sockets to set, listeners first.
+    pub(super) planned: Vec<Planned>,
+    pub(super) counts: Counts,
+    /// The probes that follow.
+    pub(super) load: Load,
+    /// When a dead peer is noticed, before and after, by those that are to be set.
+    pub(super) effect: Tally,
+    pub(super) surveyed: Surveyed,
+}
+
+/// A socket that is to be set.
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    pub(super) id: SocketId,
+    pub(super) before: Held,
+    pub(super) step: Step,
+    /// Process and descriptor through which it is reached.
+    pub(super) way: Way,
+    /// Of the other processes that hold it.
+    pub(super) others: Option<Box<[Way]>>,
+    /// How long the peer was silent, milliseconds.
+    pub(super) silence_ms: u64,
+    pub(super) is_listener: bool,
+}
+
+/// A process that holds the socket, and its descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) pid: u32,
+    pub(super) fd: u32,
+}
+
+/// Sockets by what is to become of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) connections: Kind,
+    pub(super) listeners: Kind,
+    /// Those that have what the rule wants, and why.
+    pub(super) right: BTreeMap<Right, u64>,
+    /// User timeouts that must wait; the rest of such a step is made.
+    pub(super) withheld: BTreeMap<Withheld, u64>,
+    /// Those that must not, or cannot, be touched.
+    pub(super) skipped: BTreeMap<Skip, u64>,
+}
+
+/// Connections, or listeners.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) matched: u64,
+    pub(super) to_change: u64,
+    pub(super) right: u64,
+    /// All that misses is a user timeout that must wait.
+    pub(super) waiting: u64,
+}
+
+/// Observes, and decides over each socket as it comes.
+///
+/// # Errors
+/// When nothing can be read.
+pub(super) fn plan(
+    machine: &Machine,
+    options: &SurveyOptions,
+    rule: &Rule,
+    terms: &Terms,
+    tried: &HashSet<u64>,
+) -> Result<Plan, CommandError> {
+    let mut planning = Planning {
+        rule,
+        terms,
+        tried,
+        planned: Vec::new(),
+        counts: Counts::default(),
+        load: Load::new(&rule.asked, terms.jitter),
+        shortest: None,
+        effect: Tally::default(),
+    };
+    let surveyed = (machine.survey)(options, &mut |row| {
+        planning.take(row);
+        Ok(())
+    })?;
+    let Planning {
+        mut planned,
+        counts,
+        mut load,
+        shortest,
+        effect,
+        ..
+    } = planning;
+    planned.sort_by_key(|one| !one.is_listener);
+    load.idle = load.idle.or(shortest);
+    Ok(Plan {
+        planned,
+        counts,
+        load,
+        effect,
+        surveyed,
+    })
+}
+
+struct Planning<'a> {
+    rule: &'a Rule,
+    terms: &'a Terms,
+    /// Sockets that were tried before: they are not tried for ever.
+    tried: &'a HashSet<u64>,
+    planned: Vec<Planned>,
+    counts: Counts,
+    load: Load,
+    /// The shortest idle time of those that are switched on and keep theirs.
+    shortest: Option<KeepIdle>,
+    effect: Tally,
+}
+
+impl Planning<'_> {
+    fn take(&mut self, row: &Row<'_>) {
+        let verdict = decide(self.rule, row.connection, row.namespace, self.terms);
+        let kind = self.kind(row);
+        kind.matched += 1;
+        match verdict {
+            Verdict::Right(_) => kind.right += 1,
+            Verdict::Wait(_) => kind.waiting += 1,
+            _ => {}
+        }
+        if let Some(why) = verdict.withheld() {
+            *self.counts.withheld.entry(why).or_default() += 1;
+        }
+        match verdict {
+            Verdict::Right(why) => *self.counts.right.entry(why).or_default() += 1,
+            Verdict::Wait(_) => {}
+            Verdict::Skip(skip) => self.skip(skip),
+            Verdict::Change { step, .. } => match planned(row, step) {
+                Ok(planned) if self.tried.contains(&planned.id.cookie.0) => {}
+                Ok(planned) => self.add(row, planned),
+                Err(skip) => self.skip(skip),
+            },
+        }
+    }
+
+    fn kind(&mut self, row: &Row<'_>) -> &mut Kind {
+        match row.connection.state {
+            TcpState::Listen => &mut self.counts.listeners,
+            _ => &mut self.counts.connections,
+        }
+    }
+
+    fn skip(&mut self, skip: Skip) {
+        *self.counts.skipped.entry(told(skip)).or_default() += 1;
+    }
+
+    fn add(&mut self, row: &Row<'_>, planned: Planned) {
+        self.kind(row).to_change += 1;
+        if !planned.is_listener {
+            if let Observed::Known(timers) = &row.connection.settings {
+                self.load.add(FirstProbe::of(&planned.step, timers));
+            }
+            let before = planned.before.timers();
+            let after = planned.before.after(&planned.step);
+            self.effect.add(&Effect {
+                before: noticed(&before, self.terms.hz),
+                after: noticed(&after, self.terms.hz),
+            });
+            let idle = u64::try_from(after.idle.value).ok();
+            let idle = idle.and_then(|idle| KeepIdle::new(idle).ok());
+            if let Some(idle) = idle {
+                self.shortest = Some(self.shortest.map_or(idle, |known| known.min(idle)));
+            }
+        }
+        self.planned.push(planned);
+    }
+}
+
+/// How a step on this socket can be made.
+fn planned(row: &Row<'_>, step: Step) -> Result<Planned, Skip> {
+    let connection = row.connection;
+    let mut ways = connection.owner.processes.iter().map(|process| Way {
+        pid: process.pid,
+        fd: process.fd,
+    });
+    let Some(way) = ways.next() else {
+        return Err(match connection.owner.unseen {
+            None | Some(Unseen::NoProcess) => Skip::NoProcess,
+            Some(why) => Skip::Unseen(why),
+        });
+    };
+    let before = match row.assessment.effective {
+        Observed::Known(timers) => Held::of(&timers),
+        Observed::Unknown(why) => return Err(Skip::Unseen(why)),
+    };
+    // Without a cookie nobody could tell whether the descriptor still stands for it.
+    if connection.id.cookie == Cookie(0) {
+        return Err(Skip::Unseen(Unseen::NotReported));
+    }
+    let others: Box<[Way]> = ways.collect();
+    Ok(Planned {
+        id: connection.id,
+        before,
+        step,
+        way,
+        others: (!others.is_empty()).then_some(others),
+        silence_ms: connection.silence_ms.unwrap_or(0),
+        is_listener: connection.state == TcpState::Listen,
+    })
+}
+
+/// A socket without a process is the same to whoever finds that first.
+const fn told(skip: Skip) -> Skip {
+    match skip {
+        Skip::Unseen(Unseen::NoProcess) => Skip::NoProcess,
+        // One reason for all states.
+        Skip::State(_) => Skip::State(TcpState::TimeWait),
+        skip => skip,
+    }
+}
+
+impl Planned {
+    /// The longest silence with which its step may be made: as it was seen, and the time since.
+    pub(super) fn silence(&self, delay: Duration) -> Duration {
+        Duration::from_millis(self.silence_ms).saturating_add(delay)
+    }
+}

@@ -1,0 +1,407 @@
+//! What is printed: one screen, or one JSON document.
+
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+use sockpulse_core::human;
+use sockpulse_core::protect::{Asked, Jitter, Mode, Pace, Rule, Skip, Span, Tally};
+use sockpulse_core::{Unseen, UserTimeoutChoice};
+
+use super::outcome::{Outcome, Refused};
+use super::plan::{Counts, Kind};
+use crate::app::Face;
+use crate::append;
+use crate::coverage::{self, counted, grouped};
+use crate::error::{CommandError, Exit};
+use crate::fit;
+use crate::options::{OutputFormat, Surveyed};
+use crate::terminal;
+
+/// All that is to be said.
+pub(super) struct Report<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) jitter: Jitter,
+    /// What the first look found.
+    pub(super) counts: &'a Counts,
+    pub(super) effect: Tally,
+    pub(super) pace: Pace,
+    /// What was seen of the machine.
+    pub(super) surveyed: &'a Surveyed,
+    /// `None`: it is only to be seen what would be done.
+    pub(super) outcome: Option<&'a Outcome>,
+}
+
+impl Report<'_> {
+    /// Prints it. What was not done, and what would help, goes to `stderr`.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub(super) fn print(
+        &self,
+        face: &Face,
+        out: &mut dyn Write,
+        stderr: &mut dyn Write,
+    ) -> Result<Exit, CommandError> {
+        let mut text = Vec::new();
+        if face.output == OutputFormat::Json {
+            append::json_document(&mut text, &Json::Object(self.document()).to_string());
+            text.push(b'\n');
+        } else {
+            for line in self.screen(face.width) {
+                text.extend_from_slice(line.as_bytes());
+                text.push(b'\n');
+            }
+        }
+        out.write_all(&text)
+            .and_then(|()| out.flush())
+            .map_err(CommandError::output)?;
+        for line in self.warnings() {
+            // There is nowhere to say that stderr is closed.
+            let _ = writeln!(stderr, "{line}");
+        }
+        let _ = coverage::gaps(&self.surveyed.coverage, stderr);
+        Ok(self.exit())
+    }
+
+    fn exit(&self) -> Exit {
+        let unseen = |skip: &Skip| matches!(skip, Skip::Unseen(_) | Skip::NoProcess);
+        let partial = self.surveyed.coverage.is_partial()
+            || self.counts.skipped.keys().any(unseen)
+            || self.outcome.is_some_and(Outcome::is_partial);
+        if partial { Exit::Partial } else { Exit::Done }
+    }
+
+    fn screen(&self, width: usize) -> Vec<String> {
+        let mut lines = vec![self.head(), String::new()];
+        lines.extend(self.table());
+        lines.push(String::new());
+        for (label, text) in self.facts() {
+            let wrapped = fit::wrap(&text, width.saturating_sub(LABEL), 0);
+            for (at, part) in wrapped.iter().enumerate() {
+                let label = if at == 0 { label } else { "" };
+                lines.push(format!("{label:LABEL$}{part}"));
+            }
+        }
+        lines
+    }
+
+    /// `db7   fill: keepalive on, idle 60s (up to an eighth less), interval 10s`.
+    fn head(&self) -> String {
+        let host = terminal::host();
+        let mode = self.rule.mode.name();
+        if self.rule.mode == Mode::Off {
+            return format!("{host}   {mode}: keepalive off");
+        }
+        let asked = asked(&self.rule.asked, self.jitter);
+        format!("{host}   {mode}: keepalive on{asked}")
+    }
+
+    fn table(&self) -> Vec<String> {
+        let verb = match self.outcome {
+            Some(_) => "changed",
+            None => "to change",
+        };
+        let mut lines = vec![format!(
+            "{:LABEL$}{:>10}  {verb:>10}  {:>13}  {:>8}",
+            "", "matched", "right already", "left out"
+        )];
+        let (connections, listeners) = match self.outcome {
+            Some(outcome) => (outcome.connections, outcome.listeners),
+            None => (
+                self.counts.connections.to_change,
+                self.counts.listeners.to_change,
+            ),
+        };
+        for (name, kind, changed) in [
+            ("connections", self.counts.connections, connections),
+            ("listeners", self.counts.listeners, listeners),
+        ] {
+            lines.push(format!(
+                "{name:LABEL$}{:>10}  {:>10}  {:>13}  {:>8}",
+                grouped(kind.matched),
+                grouped(changed),
+                grouped(kind.right),
+                grouped(left_out(kind)),
+            ));
+        }
+        lines
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = Vec::new();
+        let effect = self.outcome.map_or(self.effect, |outcome| outcome.effect);
+        if effect != Tally::default() {
+            let now = if self.outcome.is_some() {
+                "now"
+            } else {
+                "then"
+            };
+            facts.push((
+                "dead peer",
+                format!("noticed before: {}", span(&effect.before)),
+            ));
+            facts.push(("", format!("{now}: {}", span(&effect.after))));
+        }
+        if let Some(probes) = self.probes() {
+            facts.push(("probes", probes));
+        }
+        for (why, count) in &self.counts.withheld {
+            let again = if why.passes() {
+                "; run it again later"
+            } else {
+                ""
+            };
+            facts.push((
+                "withheld",
+                format!("{}: {}{again}", counted(*count, "user timeout"), why.why()),
+            ));
+        }
+        for (skip, count) in &self.counts.skipped {
+            facts.push(("left out", format!("{}: {}", grouped(*count), skip.why())));
+        }
+        if let Some(outcome) = self.outcome {
+            facts.extend(told(outcome));
+        } else if self.to_change() == 0 {
+            facts.push(("", "nothing to change".into()));
+        } else {
+            facts.push(("", "nothing was changed: --dry-run".into()));
+        }
+        facts
+    }
+
+    const fn to_change(&self) -> u64 {
+        self.counts.connections.to_change + self.counts.listeners.to_change
+    }
+
+    /// What is predicted of the probes that follow.
+    fn probes(&self) -> Option<String> {
+        let Pace {
+            spread,
+            busiest_second,
+            busiest_tick,
+            cpu,
+        } = self.pace;
+        if busiest_second == 0 {
+            return None;
+        }
+        let over = if spread.is_zero() {
+            "at once".to_owned()
+        } else {
+            format!("over {}", human(rounded(spread)))
+        };
+        Some(format!(
+            "changes {over}; first probes at most {} in a second, {} at one tick, {} % of a processor",
+            grouped(busiest_second),
+            grouped(busiest_tick),
+            percent(cpu)
+        ))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let Some(outcome) = self.outcome else {
+            return lines;
+        };
+        lines.extend(outcome.notes.iter().map(|note| format!("note: {note}")));
+        if let Some(failure) = &outcome.failure {
+            lines.push(format!("not changed: {}", coverage::shown(failure)));
+        }
+        let denied = outcome.refused.contains_key(&Refused::NotPermitted)
+            || self
+                .counts
+                .skipped
+                .contains_key(&Skip::Unseen(Unseen::NotPermitted));
+        if denied {
+            lines.push("hint: run as root, or grant CAP_SYS_PTRACE".into());
+        }
+        lines
+    }
+
+    fn document(&self) -> Map<String, Json> {
+        let counts = self.counts;
+        let mut coverage = Vec::new();
+        coverage::json(&mut coverage, &self.surveyed.coverage);
+        let document = json!({
+            "schema_version": 1,
+            "dry_run": self.outcome.is_none(),
+            "id": self.outcome.and_then(|outcome| outcome.id),
+            "rule": rule(self.rule, self.jitter),
+            "connections": kind(counts.connections, self.outcome.map(|one| one.connections)),
+            "listeners": kind(counts.listeners, self.outcome.map(|one| one.listeners)),
+            "meanwhile": self.outcome.map(|outcome| outcome.meanwhile),
+            "right": by_name(counts.right.iter().map(|(why, count)| (why.name(), *count))),
+            "withheld": by_name(counts.withheld.iter().map(|(why, count)| (why.name(), *count))),
+            "left_out": by_name(counts.skipped.iter().map(|(why, count)| (why.name(), *count))),
+            "refused": self.outcome.map(|outcome| {
+                by_name(outcome.refused.iter().map(|(why, count)| (why.name(), *count)))
+            }),
+            "effect": effect(&self.outcome.map_or(self.effect, |outcome| outcome.effect)),
+            "pace": {
+                "spread_ms": millis(self.pace.spread),
+                "busiest_second": self.pace.busiest_second,
+                "busiest_tick": self.pace.busiest_tick,
+                "cpu_ms_in_busiest_second": millis(self.pace.cpu),
+            },
+            "coverage": serde_json::from_slice::<Json>(&coverage).unwrap_or_default(),
+        });
+        match document {
+            Json::Object(document) => document,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// Columns of what stands before the facts.
+const LABEL: usize = 13;
+
+/// What became of it, in words.
+fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if outcome.meanwhile > 0 {
+        let text = format!(
+            "{} of these came or changed meanwhile",
+            grouped(outcome.meanwhile)
+        );
+        facts.push(("", text));
+    }
+    for (why, count) in &outcome.refused {
+        facts.push(("not changed", format!("{}: {}", grouped(*count), why.why())));
+    }
+    match outcome.id {
+        Some(id) if outcome.changed() > 0 => {
+            facts.push((
+                "",
+                format!("change {id}; taken back by: sockpulse undo {id}"),
+            ));
+        }
+        Some(_) => {}
+        None => facts.push(("", "nothing to change".into())),
+    }
+    facts
+}
+
+const fn left_out(kind: Kind) -> u64 {
+    kind.matched
+        .saturating_sub(kind.to_change)
+        .saturating_sub(kind.right)
+}
+
+/// `, idle 60s (up to an eighth less), probes 6`.
+fn asked(asked: &Asked, jitter: Jitter) -> String {
+    let seconds = |seconds: u16| human(Duration::from_secs(seconds.into()));
+    let mut text = String::new();
+    if let Some(idle) = asked.idle {
+        let less = match jitter {
+            Jitter::Eighth if idle.get() >= 8 => " (up to an eighth less)",
+            _ => "",
+        };
+        text += &format!(", idle {}{less}", seconds(idle.get()));
+    }
+    if let Some(interval) = asked.interval {
+        text += &format!(", interval {}", seconds(interval.get()));
+    }
+    if let Some(probes) = asked.probes {
+        text += &format!(", probes {}", probes.get());
+    }
+    if let Some(choice) = asked.user_timeout {
+        text += &format!(", user timeout {}", timeout(choice));
+    }
+    text
+}
+
+fn timeout(choice: UserTimeoutChoice) -> String {
+    match choice {
+        UserTimeoutChoice::Auto => "auto".into(),
+        UserTimeoutChoice::Off => "off".into(),
+        UserTimeoutChoice::Fixed(timeout) => timeout
+            .duration()
+            .map_or("off".into(), |timeout| human(timeout).to_string()),
+    }
+}
+
+/// `never by 4,633, after 2h11m15s by 12`.
+fn span(span: &Span) -> String {
+    let mut parts = Vec::new();
+    if span.never > 0 {
+        parts.push(format!("never by {}", grouped(span.never)));
+    }
+    if let (Some(soonest), Some(latest)) = (span.soonest, span.latest) {
+        let times = if soonest == latest {
+            human(latest).to_string()
+        } else {
+            format!("{} to {}", human(soonest), human(latest))
+        };
+        parts.push(format!("after {times} by {}", grouped(span.noticed)));
+    }
+    parts.join(", ")
+}
+
+/// Nobody waits for the milliseconds of a minute.
+fn rounded(time: Duration) -> Duration {
+    if time < Duration::from_secs(10) {
+        time
+    } else {
+        Duration::from_secs(time.as_secs() + u64::from(time.subsec_millis() > 0))
+    }
+}
+
+/// Of a second, with one decimal.
+fn percent(cpu: Duration) -> String {
+    let tenths = cpu.as_micros().div_ceil(1_000);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn rule(rule: &Rule, jitter: Jitter) -> Json {
+    let Asked {
+        idle,
+        interval,
+        probes,
+        user_timeout,
+    } = rule.asked;
+    json!({
+        "mode": rule.mode.name(),
+        "idle_s": idle.map(|idle| idle.get()),
+        "interval_s": interval.map(|time| time.get()),
+        "probes": probes.map(|count| count.get()),
+        "user_timeout": user_timeout.map(timeout),
+        "jitter": jitter == Jitter::Eighth,
+        "include_local": rule.include_local,
+    })
+}
+
+fn kind(kind: Kind, changed: Option<u64>) -> Json {
+    json!({
+        "matched": kind.matched,
+        "to_change": kind.to_change,
+        "changed": changed,
+        "right": kind.right,
+        "waiting": kind.waiting,
+    })
+}
+
+/// Several reasons may go by one name.
+fn by_name(counts: impl Iterator<Item = (&'static str, u64)>) -> Json {
+    let mut names: Map<String, Json> = Map::new();
+    for (name, count) in counts {
+        let known = names.get(name).and_then(Json::as_u64).unwrap_or(0);
+        names.insert(name.to_owned(), (known + count).into());
+    }
+    Json::Object(names)
+}
+
+fn effect(tally: &Tally) -> Json {
+    let one = |span: &Span| {
+        json!({
+            "never": span.never,
+            "noticed": span.noticed,
+            "soonest_s": span.soonest.map(|time| time.as_secs()),
+            "latest_s": span.latest.map(|time| time.as_secs()),
+        })
+    };
+    json!({ "before": one(&tally.before), "after": one(&tally.after) })
+}
