@@ -94,7 +94,10 @@ fn lints(interrupt: &Interrupt) -> Result<()> {
         let rest = ["--all-targets", "--", "-D", "warnings"];
         shown(&[words, &rest].concat(), interrupt)?;
     }
-    Ok(())
+    // What is only in the shared object.
+    let object = ["clippy", "--locked", "--package", "sockpulse-preload"];
+    let rest = ["--lib", "--features", "object", "--", "-D", "warnings"];
+    shown(&[&object[..], &rest].concat(), interrupt)
 }
 
 fn dependencies(interrupt: &Interrupt) -> Result<()> {

@@ -26,8 +26,18 @@
 
 mod decision;
 mod duration;
+#[cfg(any(test, feature = "object"))]
+mod environment;
+#[cfg(feature = "object")]
+mod kernel;
+#[cfg(feature = "object")]
+mod libc;
+#[cfg(feature = "object")]
+mod object;
 mod pattern;
 mod request;
+#[cfg(feature = "object")]
+mod settle;
 
 pub use decision::{Held, Step, Timings, decide};
 pub use pattern::{CAPACITY, Full, List, Pattern};

@@ -200,7 +200,7 @@ impl core::error::Error for RequestError {}
 
 /// `TCP_KEEPIDLE` and `TCP_KEEPINTVL`: parts of a second round up, so that nothing happens sooner
 /// than asked.
-fn seconds(text: &str) -> Option<u16> {
+pub(crate) fn seconds(text: &str) -> Option<u16> {
     let seconds = milliseconds(text)?.div_ceil(1_000);
     in_range(seconds, 32_767).and_then(|seconds| u16::try_from(seconds).ok())
 }

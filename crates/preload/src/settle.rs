@@ -1,0 +1,131 @@
+//! One socket at one moment: read it, decide, set.
+
+use core::ffi::c_int;
+
+use crate::decision::{Held, Step, Timings, decide};
+use crate::kernel::{self, IntOption, SO_KEEPALIVE, TCP_USER_TIMEOUT, TIMINGS};
+use crate::request::{Mode, Request, UserTimeout};
+
+/// When a socket is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The program was started with it.
+    Inherited,
+    /// socket(2) has made it.
+    Created,
+    /// connect(2) or listen(2) is about to be called, or has been.
+    Used,
+    /// accept(2) has brought it.
+    Accepted,
+    /// The program has just set one of its options.
+    Asked,
+}
+
+/// Sets what the request asks of this socket at this moment. What is no TCP socket is left alone,
+/// and so is one that the kernel refuses to tell of: the program never notices.
+pub(crate) fn settle(request: &Request, fd: c_int, moment: Moment) {
+    let Some(keepalive) = kernel::read(fd, SO_KEEPALIVE) else {
+        return;
+    };
+    // The program's doing, or ours: the common end, after a single system call.
+    let is_new = moment == Moment::Created;
+    if request.mode == Mode::Fill && keepalive != 0 && !is_new {
+        return;
+    }
+    if !kernel::is_tcp(fd) || !is_meant(request, fd) {
+        return;
+    }
+    let Some(held) = held(fd) else { return };
+    if request.mode == Mode::Fill && switched_off(request, &held, moment) {
+        return;
+    }
+    apply(fd, &decide(request, &held, None));
+}
+
+/// In [`Mode::Fill`], after the program set timings of its own beside a user timeout of ours: one that
+/// is shorter than the probing now takes would kill the connection after a single lost probe.
+/// `before` is what the socket held until then.
+pub(crate) fn lift_user_timeout(wanted: UserTimeout, fd: c_int, before: &Held) {
+    let is_ours = before.user_timeout != 0
+        && before.user_timeout == wanted.beside(&before.timings)
+        && kernel::is_tcp(fd);
+    let Some(now) = held(fd).filter(|now| is_ours && now.timings != before.timings) else {
+        return;
+    };
+    let wanted = wanted.beside(&now.timings);
+    let fits = u64::from(wanted) >= now.timings.gives_up_after();
+    let step = Step {
+        user_timeout: Some(if fits { wanted } else { 0 }),
+        ..Step::default()
+    };
+    apply(fd, &step);
+}
+
+/// What the socket holds; `None` when it is no TCP socket.
+pub(crate) fn held(fd: c_int) -> Option<Held> {
+    let value = |option: IntOption| u32::try_from(kernel::read(fd, option)?).ok();
+    let [idle, interval, probes] = TIMINGS.map(value);
+    Some(Held {
+        keepalive: value(SO_KEEPALIVE)? != 0,
+        timings: Timings {
+            idle: idle?,
+            interval: interval?,
+            probes: probes?,
+        },
+        user_timeout: value(TCP_USER_TIMEOUT)?,
+    })
+}
+
+fn is_meant(request: &Request, fd: c_int) -> bool {
+    if !request.is_selective() {
+        return true;
+    }
+    let ends = kernel::local_end(fd).zip(kernel::remote_end(fd));
+    ends.is_some_and(|(local, remote)| request.matches(&local, &remote))
+}
+
+/// Whether keepalive is off because the program wants it so. There is no memory of sockets: numbers
+/// of descriptors are used again behind our back. But a socket that holds all our values has been
+/// through our hands, and we left it switched on.
+fn switched_off(request: &Request, held: &Held, moment: Moment) -> bool {
+    let Timings {
+        idle,
+        interval,
+        probes,
+    } = held.timings;
+    let timeout = request
+        .user_timeout
+        .map(|wanted| wanted.beside(&held.timings));
+    let pairs = [
+        request.idle.map(|wanted| u32::from(wanted) == idle),
+        request.interval.map(|wanted| u32::from(wanted) == interval),
+        request.probes.map(|wanted| u32::from(wanted) == probes),
+        timeout.map(|wanted| wanted == held.user_timeout),
+    ];
+    let ours = pairs.iter().flatten().all(|same| *same);
+    let any = pairs.iter().flatten().next().is_some();
+    match moment {
+        Moment::Created => false,
+        Moment::Inherited => ours && any,
+        // Where every socket is meant, socket() has seen to it, even if no value tells.
+        _ => ours && (any || !request.is_selective()),
+    }
+}
+
+fn apply(fd: c_int, step: &Step) {
+    let [idle, interval, probes] = TIMINGS;
+    let values = [
+        (idle, step.idle),
+        (interval, step.interval),
+        (probes, step.probes),
+        (TCP_USER_TIMEOUT, step.user_timeout),
+    ];
+    for (option, value) in values {
+        if let Some(value) = value.and_then(|value| c_int::try_from(value).ok()) {
+            kernel::set(fd, option, value);
+        }
+    }
+    if step.keepalive {
+        kernel::set(fd, SO_KEEPALIVE, 1);
+    }
+}
