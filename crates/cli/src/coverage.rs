@@ -67,24 +67,22 @@ pub(crate) fn report(
     Ok(())
 }
 
-/// Writes what was not seen, why, and what would help.
+/// Writes what was not seen, why, and below it what would help. One remedy often closes several gaps.
 pub(crate) fn gaps(coverage: &Coverage, stderr: &mut dyn Write) -> io::Result<()> {
-    let mut hints: Vec<&str> = Vec::new();
+    let mut remedies: Vec<Option<&str>> = Vec::new();
     for gap in &coverage.gaps {
-        writeln!(
-            stderr,
-            "not seen: {}: {}",
-            shown(&gap.what),
-            shown(&gap.why)
-        )?;
-        hints.extend(gap.remedy.as_deref());
+        if !remedies.contains(&gap.remedy.as_deref()) {
+            remedies.push(gap.remedy.as_deref());
+        }
     }
-    // One remedy often closes several gaps.
-    let mut told: Vec<&str> = Vec::new();
-    for hint in hints {
-        if !told.contains(&hint) {
-            writeln!(stderr, "hint: {}", shown(hint))?;
-            told.push(hint);
+    for remedy in remedies {
+        let gaps = coverage.gaps.iter();
+        for gap in gaps.filter(|gap| gap.remedy.as_deref() == remedy) {
+            let (what, why) = (shown(&gap.what), shown(&gap.why));
+            writeln!(stderr, "not seen: {what}: {why}")?;
+        }
+        if let Some(remedy) = remedy {
+            writeln!(stderr, "hint: {}", shown(remedy))?;
         }
     }
     Ok(())

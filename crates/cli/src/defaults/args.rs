@@ -232,7 +232,7 @@ fn probes(text: &str) -> Result<i64, String> {
     let number = text
         .parse()
         .map_err(|_| "a number of probes is written like 9".to_owned())?;
-    within(number, Sysctl::Probes, "probes")
+    within(number, Sysctl::Probes, "")
 }
 
 /// Seconds as the sysctl takes them: more than a socket does, and -1.
@@ -241,12 +241,13 @@ fn seconds(text: &str, sysctl: Sysctl) -> Result<i64, String> {
         Ok(number) => number,
         Err(_) => {
             let duration = values::duration(text)?;
-            // Nothing sooner than asked for.
-            let whole = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-            i64::try_from(whole).unwrap_or(i64::MAX)
+            if duration.subsec_nanos() > 0 {
+                return Err(format!("a sysctl holds whole seconds, not {text}"));
+            }
+            i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
         }
     };
-    within(number, sysctl, "seconds")
+    within(number, sysctl, " seconds")
 }
 
 fn within(number: i64, sysctl: Sysctl, unit: &str) -> Result<i64, String> {
@@ -256,7 +257,7 @@ fn within(number: i64, sysctl: Sysctl, unit: &str) -> Result<i64, String> {
     }
     let setting = sysctl.setting();
     Err(format!(
-        "the kernel takes {setting} from {min} to {max} {unit}, not {number}"
+        "the kernel takes {setting} from {min} to {max}{unit}, not {number}"
     ))
 }
 
@@ -269,7 +270,7 @@ mod tests {
         for (text, seconds) in [
             ("60", 60),
             ("2m", 120),
-            ("1500ms", 2),
+            ("2000ms", 2),
             ("0", 0),
             ("-1", -1),
             ("40000", 40_000),
@@ -281,8 +282,9 @@ mod tests {
         for (refused, said) in [
             (idle("99999999"), "seconds, not 99999999"),
             (interval("100d"), "the kernel takes interval"),
+            (idle("500ms"), "whole seconds, not 500ms"),
             (idle("soon"), "not a duration"),
-            (probes("256"), "from 0 to 255 probes, not 256"),
+            (probes("256"), "takes probes from 0 to 255, not 256"),
             (probes("-1"), "not -1"),
             (probes("9x"), "a number of probes"),
         ] {

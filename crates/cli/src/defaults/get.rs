@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use sockpulse_core::change::value_of;
+use sockpulse_core::change::{Wish, dangers, dangers_of, value_of};
 use sockpulse_core::persisted::{Assignment, Persisted, Program, Sysctl};
 use sockpulse_core::{NetnsDefaults, NetnsId, human};
 
@@ -20,6 +20,7 @@ use crate::options::{OutputFormat, Surveyed};
 use crate::screen::noticed_after;
 use crate::sink::{Found, Inhabited};
 use crate::terminal;
+use crate::values;
 
 /// Everything that is shown.
 pub(super) struct Got {
@@ -27,6 +28,8 @@ pub(super) struct Got {
     pub(super) found: Found,
     /// What is set at boot in the namespace of process 1.
     pub(super) persisted: Persisted,
+    /// Files that are links, and where they lead.
+    pub(super) links: Vec<(String, String)>,
     /// Connections by namespace, where they were asked for.
     pub(super) impact: Option<BTreeMap<NetnsId, Impact>>,
 }
@@ -56,6 +59,7 @@ pub(super) fn run(
     let got = Got {
         found,
         persisted: persist::at_boot(&*sink),
+        links: persist::links(&sink.tree()),
         impact,
     };
     let mut text = Vec::new();
@@ -94,6 +98,9 @@ fn tell(got: &Got, surveyed: &Surveyed, stderr: &mut dyn Write) -> Exit {
     }
     // There is nowhere to say that stderr is closed.
     let _ = coverage::gaps(&coverage, stderr);
+    for (sentence, names) in warnings(&got.found) {
+        let _ = writeln!(stderr, "warning: {}: {sentence}", few(&names));
+    }
     for problem in problems(&got.persisted) {
         let _ = writeln!(stderr, "note: {}", shown(&problem));
     }
@@ -104,9 +111,40 @@ fn tell(got: &Got, surveyed: &Surveyed, stderr: &mut dyn Write) -> Exit {
     }
 }
 
-/// What either program stumbles over, once.
+/// What is dangerous in the defaults that hold, and where.
+fn warnings(found: &Found) -> Vec<(String, Vec<&str>)> {
+    let mut warnings: Vec<(String, Vec<&str>)> = Vec::new();
+    for one in &found.namespaces {
+        for sentence in dangers_in(one.namespace.defaults.as_ref()) {
+            let name = &*one.namespace.name;
+            match warnings.iter_mut().find(|(known, _)| *known == sentence) {
+                Some((_, names)) => names.push(name),
+                None => warnings.push((sentence, vec![name])),
+            }
+        }
+    }
+    warnings
+}
+
+/// What is dangerous in defaults, a sentence each.
+pub(super) fn dangers_in(defaults: Option<&NetnsDefaults>) -> Vec<String> {
+    let dangers = defaults.map(dangers_of).unwrap_or_default();
+    dangers.iter().map(|danger| danger.sentence()).collect()
+}
+
+/// The first names, and how many more.
+fn few(names: &[&str]) -> String {
+    const FEW: usize = 3;
+    let first: Vec<String> = names.iter().take(FEW).map(|name| shown(name)).collect();
+    match names.len().saturating_sub(FEW) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// What either program stumbles over, and what it sets that harms, once.
 pub(super) fn problems(persisted: &Persisted) -> Vec<String> {
-    let mut problems: Vec<String> = Vec::new();
+    let mut problems = harm_at_boot(persisted);
     for program in Program::ALL {
         for problem in &persisted.by(program).problems {
             let line = problem
@@ -125,6 +163,30 @@ pub(super) fn problems(persisted: &Persisted) -> Vec<String> {
         problems.push(format!("and {more} more like these"));
     }
     problems
+}
+
+/// What files set that is dangerous.
+fn harm_at_boot(persisted: &Persisted) -> Vec<String> {
+    let mut harm: Vec<String> = Vec::new();
+    for program in Program::ALL {
+        let reading = persisted.by(program);
+        let wish = Wish {
+            idle: reading.value(Sysctl::Idle),
+            interval: reading.value(Sysctl::Interval),
+            probes: reading.value(Sysctl::Probes),
+        };
+        for danger in dangers(&wish, &NetnsDefaults::KERNEL) {
+            let winner = danger
+                .sysctl()
+                .and_then(|sysctl| reading.of_sysctl(sysctl).winner.as_ref());
+            let place = winner.map_or_else(|| "at boot".into(), |line| line.position.to_string());
+            let text = format!("{place}: {}", danger.sentence());
+            if !harm.contains(&text) {
+                harm.push(text);
+            }
+        }
+    }
+    harm
 }
 
 fn table(out: &mut Vec<u8>, got: &Got, face: &Face) {
@@ -163,11 +225,10 @@ fn table(out: &mut Vec<u8>, got: &Got, face: &Face) {
 
 /// How a command gets into the namespace.
 fn way_in(inhabited: &Inhabited) -> String {
-    match inhabited.namespace.pid {
-        _ if inhabited.namespace.own => String::new(),
-        Some(pid) => format!(" --netns {pid}"),
-        None => " --netns NAME".into(),
+    if inhabited.namespace.own {
+        return String::new();
     }
+    format!(" --netns {}", values::netns_word(&inhabited.namespace))
 }
 
 fn row(inhabited: &Inhabited) -> [String; 5] {
@@ -186,6 +247,7 @@ fn row(inhabited: &Inhabited) -> [String; 5] {
 
 fn noticed(defaults: &NetnsDefaults) -> String {
     match noticed_after(defaults) {
+        Some(after) if defaults.probes < 1 => format!("{}, even if alive", human(after)),
         Some(after) => human(after).to_string(),
         None => "never".into(),
     }
@@ -248,7 +310,7 @@ fn at_boot(got: &Got) -> Vec<String> {
     ];
     for sysctl in Sysctl::ALL {
         let mut label = sysctl.setting();
-        for line in boot_lines(&got.persisted, sysctl) {
+        for line in boot_lines(got, sysctl) {
             lines.push(format!("  {label:<8}  {line}"));
             label = "";
         }
@@ -269,8 +331,8 @@ fn at_boot(got: &Got) -> Vec<String> {
 }
 
 /// One line where both programs agree, else one for each.
-fn boot_lines(persisted: &Persisted, sysctl: Sysctl) -> Vec<String> {
-    let winner = |program| persisted.by(program).of_sysctl(sysctl).winner.as_ref();
+fn boot_lines(got: &Got, sysctl: Sysctl) -> Vec<String> {
+    let winner = |program| got.persisted.by(program).of_sysctl(sysctl).winner.as_ref();
     let words = |line: Option<&Assignment>| match line {
         None => {
             let kernels = value_of(sysctl, &NetnsDefaults::KERNEL);
@@ -292,10 +354,23 @@ fn boot_lines(persisted: &Persisted, sysctl: Sysctl) -> Vec<String> {
     if systemd == procps {
         return vec![words(systemd)];
     }
+    if let (Some(systemd), Some(procps)) = (systemd, procps)
+        && let Some(file) = linked(got, systemd, procps)
+    {
+        return vec![format!("{}, a link to {file}", words(Some(systemd)))];
+    }
     Program::ALL
         .into_iter()
         .map(|program| format!("{} (under {})", words(winner(program)), program.name()))
         .collect()
+}
+
+/// The file, if it is one line of one file that a program reads through a link.
+fn linked(got: &Got, link: &Assignment, file: &Assignment) -> Option<String> {
+    let (from, to) = (&link.position, &file.position);
+    let known = |(path, leads): &(String, String)| *path == from.path && *leads == to.path;
+    let same = from.line == to.line && link.text == file.text && got.links.iter().any(known);
+    same.then(|| shown(&to.path))
 }
 
 /// A default that the next boot changes.

@@ -4,7 +4,8 @@ use serde_json::{Map, Value as Json, json};
 use sockpulse_core::NetnsDefaults;
 use sockpulse_core::persisted::{Assignment, Persisted, Program, Sysctl};
 
-use super::get::{Got, drifts, problems};
+use super::Impact;
+use super::get::{Got, dangers_in, drifts, problems};
 use crate::append;
 use crate::csv;
 use crate::screen::noticed_after;
@@ -42,8 +43,15 @@ pub(super) fn json_lines(out: &mut Vec<u8>, got: &Got) {
 pub(super) fn csv(out: &mut Vec<u8>, got: &Got) {
     out.extend_from_slice(
         b"netns,name,idle_s,interval_s,probes,detects_after_s,boot_idle_s,boot_interval_s,\
-          boot_probes\r\n",
+          boot_probes,drift",
     );
+    if got.impact.is_some() {
+        for (kind, _) in Impact::default().counts() {
+            out.push(b',');
+            out.extend_from_slice(kind.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
     for one in &got.found.namespaces {
         append::number(out, one.key.id.0);
         out.push(b',');
@@ -64,6 +72,19 @@ pub(super) fn csv(out: &mut Vec<u8>, got: &Got) {
         for sysctl in Sysctl::ALL {
             let at_boot = got.persisted.systemd.value(sysctl);
             optional(out, at_boot.filter(|_| one.key.host));
+        }
+        out.push(b',');
+        if let Some(defaults) = defaults.filter(|_| one.key.host) {
+            let drifts = drifts(&got.persisted, defaults);
+            let settings: Vec<_> = drifts.iter().map(|drift| drift.sysctl.setting()).collect();
+            out.extend_from_slice(settings.join(" ").as_bytes());
+        }
+        if let Some(impact) = &got.impact {
+            let none = Impact::default();
+            for (_, count) in impact.get(&one.key.id).unwrap_or(&none).counts() {
+                out.push(b',');
+                append::number(out, count);
+            }
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -89,13 +110,14 @@ fn namespace(got: &Got, one: &Inhabited) -> Json {
         "interval_s": defaults.map(|defaults| defaults.interval_s),
         "probes": defaults.map(|defaults| defaults.probes),
         "detects_after_s": after.map(|after| after.as_secs()),
+        "warnings": dangers_in(defaults),
         // Files are read at boot for the namespace of process 1 alone.
         "persisted": one.key.host.then(|| persisted(&got.persisted)),
         "drift": one.key.host.then(|| drift(&got.persisted, defaults)),
     });
     if let Some(impact) = &got.impact {
         let impact = impact.get(&one.key.id);
-        json["impact"] = impact.map_or_else(|| super::Impact::default().json(), |one| one.json());
+        json["impact"] = impact.map_or_else(|| Impact::default().json(), |one| one.json());
     }
     json
 }

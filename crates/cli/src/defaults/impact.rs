@@ -1,6 +1,6 @@
 //! Whom the defaults reach: the answer to "I set the sysctl and nothing happened".
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json};
 use sockpulse_core::{Code, Cookie, Exposure, Observed, Origin, Process};
 
 use crate::append;
@@ -178,18 +178,28 @@ impl Impact {
         hints
     }
 
+    /// How many of each kind, under the names that programs read.
+    pub(super) const fn counts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("follow", self.follow),
+            ("follow_in_part", self.follow_in_part),
+            ("own_values", self.own),
+            ("origin_unknown", self.untold),
+            ("never_asked", self.off),
+            ("local", self.local),
+            ("unknown", self.unknown),
+            ("armed_before", self.stale),
+        ]
+    }
+
     pub(super) fn json(&self) -> Json {
-        json!({
-            "follow": self.follow,
-            "follow_in_part": self.follow_in_part,
-            "own_values": self.own,
-            "origin_unknown": self.untold,
-            "never_asked": self.off,
-            "local": self.local,
-            "unknown": self.unknown,
-            "armed_before": self.stale,
-            "armed_before_latest_ms": (self.stale > 0).then_some(self.latest_ms),
-        })
+        let counts = self.counts().into_iter();
+        let mut json: Map<String, Json> = counts
+            .map(|(kind, count)| (kind.to_owned(), count.into()))
+            .collect();
+        let latest = (self.stale > 0).then_some(self.latest_ms);
+        json.insert("armed_before_latest_ms".into(), latest.into());
+        json.into()
     }
 }
 

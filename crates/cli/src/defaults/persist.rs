@@ -1,6 +1,7 @@
 //! The file of ours that sets defaults at boot: what is to stand in it, under which name it wins, and
 //! which lines win all the same.
 
+use serde_json::{Value as Json, json};
 use sockpulse_core::change::{Change, Value, Wish, plan_file};
 use sockpulse_core::persisted::{
     self, Content, Directive, Folder, Obstacle, Persisted, Program, Sysctl, Tree,
@@ -22,8 +23,49 @@ const HEADER: &str = "\
 pub(super) struct FilePlan {
     /// First the file that is to win, then older ones of ours that go.
     pub(super) changes: Vec<Change>,
-    /// Lines that still decide, in words, and what to do.
-    pub(super) obstacles: Vec<String>,
+    /// Lines that still decide.
+    pub(super) obstacles: Vec<Overridden>,
+}
+
+/// A line that decides in place of ours.
+#[derive(Debug)]
+pub(super) struct Overridden {
+    obstacle: Obstacle,
+    wanted: i64,
+}
+
+impl Overridden {
+    /// What it does, and what to do.
+    pub(super) fn sentence(&self) -> String {
+        let Self { obstacle, wanted } = self;
+        let (program, key) = (obstacle.program.name(), obstacle.sysctl.key());
+        let line = &obstacle.line;
+        let place = shown(&line.position.to_string());
+        if line.text.is_empty() {
+            return format!("under {program} the line {place} takes ours back: remove it");
+        }
+        let text = shown(&String::from_utf8_lossy(&line.text));
+        let does = match &line.value {
+            Ok(value) => format!("sets {key} to {value}"),
+            Err(why) => format!("writes {text:?} to {key}, and {why}"),
+        };
+        format!("under {program} the line {place} still {does}: remove it, or let it say {wanted}")
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Json {
+        let Self { obstacle, wanted } = self;
+        let line = &obstacle.line;
+        json!({
+            "program": obstacle.program.name(),
+            "file": line.position.path,
+            "line": line.position.line,
+            "key": obstacle.sysctl.key(),
+            "text": String::from_utf8_lossy(&line.text),
+            "value": line.value.as_ref().ok(),
+            "wanted": wanted,
+        })
+    }
 }
 
 /// Plans the file so that it sets what is wished for, besides what it sets already.
@@ -62,12 +104,14 @@ pub(super) fn plan(
         ));
     }
     let wanted = |sysctl| wish.of(sysctl);
-    let obstacles = placement.obstacles.iter();
+    // A line that says the same does no harm.
+    let obstacles = placement.obstacles.into_iter().filter_map(|obstacle| {
+        let wanted = wanted(obstacle.sysctl)?;
+        (obstacle.line.value != Ok(wanted)).then_some(Overridden { obstacle, wanted })
+    });
     Ok(FilePlan {
         changes,
-        obstacles: obstacles
-            .filter_map(|obstacle| told(obstacle, wanted(obstacle.sysctl)?))
-            .collect(),
+        obstacles: obstacles.collect(),
     })
 }
 
@@ -85,6 +129,32 @@ pub(super) fn plan_removal(
 /// What both programs make of the files that are there.
 pub(super) fn at_boot(sink: &dyn ChangeSink) -> Persisted {
     Persisted::of(&sink.tree(), sink.hz())
+}
+
+/// The files that are links, with where they lead by their text.
+pub(super) fn links(tree: &Tree) -> Vec<(String, String)> {
+    let links = tree.files.iter().filter_map(|file| {
+        let path = file.path();
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Some((path.clone(), absolute(folder, file.link.as_deref()?)))
+    });
+    links.collect()
+}
+
+/// A link's text from the folder in which it stands, without `.` and `..`.
+fn absolute(folder: &str, text: &str) -> String {
+    let base = if text.starts_with('/') { "" } else { folder };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in base.split('/').chain(text.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// The files of ours with their text, the one that is read last at the end.
@@ -146,32 +216,21 @@ fn edited(text: Option<&str>, values: &[(Sysctl, i64)]) -> String {
     kept + &persisted::print(values, &[])
 }
 
-/// A line that decides in place of ours; one that says the same does no harm.
-fn told(obstacle: &Obstacle, wanted: i64) -> Option<String> {
-    let (program, key) = (obstacle.program.name(), obstacle.sysctl.key());
-    let line = &obstacle.line;
-    if line.value == Ok(wanted) {
-        return None;
-    }
-    let place = shown(&line.position.to_string());
-    if line.text.is_empty() {
-        return Some(format!(
-            "under {program} the line {place} takes ours back: remove it"
-        ));
-    }
-    let text = shown(&String::from_utf8_lossy(&line.text));
-    let does = match &line.value {
-        Ok(value) => format!("sets {key} to {value}"),
-        Err(why) => format!("writes {text:?} to {key}, and {why}"),
-    };
-    Some(format!(
-        "under {program} the line {place} still {does}: remove it, or let it say {wanted}"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_to_paths() {
+        for (text, path) in [
+            ("../sysctl.conf", "/etc/sysctl.conf"),
+            ("/etc//x/./y", "/etc/x/y"),
+            ("a.conf", "/etc/sysctl.d/a.conf"),
+            ("../../../..", "/"),
+        ] {
+            assert_eq!(absolute("/etc/sysctl.d", text), path, "{text}");
+        }
+    }
 
     #[test]
     fn a_link_in_our_place_is_not_read() {

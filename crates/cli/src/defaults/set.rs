@@ -111,7 +111,7 @@ struct Planned {
     dangers: Vec<Danger>,
     plan: Plan,
     /// Lines of files that decide all the same.
-    obstacles: Vec<String>,
+    obstacles: Vec<persist::Overridden>,
 }
 
 impl AsRef<Plan> for Planned {
@@ -191,12 +191,16 @@ impl Setting<'_> {
             report.warn(format!("not seen: {what}: {why}"));
         }
         for obstacle in &self.planned.obstacles {
-            report.warn(format!("overridden: {obstacle}"));
+            report.warn(format!("overridden: {}", obstacle.sentence()));
         }
         if !self.planned.found.gaps.is_empty() || !self.planned.obstacles.is_empty() {
             exit = exit.and(Exit::Partial);
         }
-        report.field("overridden", self.planned.obstacles.into());
+        let overridden = self.planned.obstacles.iter();
+        report.field(
+            "overridden",
+            overridden.map(persist::Overridden::json).collect(),
+        );
         if self.args.persist && !self.planned.found.namespaces.iter().any(|one| one.key.host) {
             let note = "note: the file is read at boot for the host's network namespace, not for \
                         this one";
