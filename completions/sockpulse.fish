@@ -184,8 +184,8 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l persist -d 'Also write a file of our own under /etc/sysctl.d, which is read at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l rearm -d 'Afterwards arm the timers anew that were armed before the default was lowered'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l force -d 'Set values that harm, too'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l force -d 'Set values that harm, too, and write the host\'s file for another namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l netns -d 'Only at run time in this network namespace; without, wherever we changed something, and with --to-kernel our own' -r
@@ -199,7 +199,7 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l to-kernel -d 'Set the kernel\'s own 2h, 75s, 9 instead, whatever was there before'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l force -d 'Overwrite what someone else set since'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
@@ -272,7 +272,7 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l list -d 'Show what was changed and can be undone, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l force -d 'Overwrite what someone else set since'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r

@@ -124,7 +124,7 @@ pub(crate) struct SetArgs {
     )]
     pub(crate) spread: Duration,
 
-    /// Set values that harm, too.
+    /// Set values that harm, too, and write the host's file for another namespace.
     #[arg(long, help_heading = "How")]
     pub(crate) force: bool,
 
@@ -211,7 +211,7 @@ pub(crate) struct UndoArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "How")]
 pub(crate) struct WritingArgs {
-    /// Show what would be changed, and why, and change nothing.
+    /// Show what would be changed, and why, and what would stand in the way, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
 

@@ -151,6 +151,12 @@ impl Impact {
         lines
     }
 
+    /// Of values that are not set: timers that would go on as they were armed.
+    pub(super) fn would_wait(&self) -> Option<String> {
+        let timers = counted(self.stale, "timer");
+        (self.stale > 0).then(|| format!("{timers} armed before would not follow without --rearm"))
+    }
+
     fn waits(&self) -> String {
         let mut time = Vec::new();
         append::span(&mut time, self.latest_ms);

@@ -6,6 +6,7 @@ mod get_data;
 mod impact;
 mod left;
 mod persist;
+mod preview;
 mod rearm;
 mod report;
 mod reset;

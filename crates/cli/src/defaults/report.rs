@@ -7,9 +7,10 @@ use sockpulse_core::change::Change;
 
 use crate::app::Face;
 use crate::append;
-use crate::apply::{self, Applied};
+use crate::apply::{self, Applied, Plan};
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::options::OutputFormat;
+use crate::sink::ChangeSink;
 
 /// Collects what is said; it is printed at the end, so that nothing stands between.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct DocumentOrText<'a> {
     /// For stderr.
     warned: Vec<String>,
     document: Map<String, Json>,
+    /// Why what is only looked at could not be done.
+    refusal: Option<CommandError>,
 }
 
 impl<'a> DocumentOrText<'a> {
@@ -37,6 +40,7 @@ impl<'a> DocumentOrText<'a> {
             said: Vec::new(),
             warned: Vec::new(),
             document: Map::from_iter([("schema_version".to_owned(), json!(1))]),
+            refusal: None,
         })
     }
 
@@ -80,6 +84,26 @@ impl<'a> DocumentOrText<'a> {
         self.field("changes", apply::json(changes, applied));
     }
 
+    /// Of a plan that is not carried out, what would stand in its way: said at the end.
+    pub(super) fn rehearse(&mut self, sink: &mut dyn ChangeSink, plan: &Plan) {
+        let refusal = apply::check(sink, plan).err().map(|error| {
+            let said = CommandError::new(error.kind(), format!("would fail: {error}"));
+            let hints = error.hints().iter();
+            (
+                error.to_string(),
+                hints.fold(said, |said, hint| said.hint(hint)),
+            )
+        });
+        let (why, said) = refusal.unzip();
+        self.field("would_fail", why.into());
+        self.refusal = said;
+    }
+
+    /// Whether the rehearsal found nothing in the way.
+    pub(super) const fn is_possible(&self) -> bool {
+        self.refusal.is_none()
+    }
+
     /// What became of the changes, and how to come back.
     pub(super) fn outcome(&mut self, applied: &Applied, changes: &[Change]) -> Exit {
         self.notes(&applied.notes);
@@ -119,6 +143,9 @@ impl<'a> DocumentOrText<'a> {
     }
 
     /// Prints the rest.
+    ///
+    /// # Errors
+    /// When the output cannot be written; what the rehearsal found.
     pub(super) fn finish(
         mut self,
         out: &mut dyn Write,
@@ -138,6 +165,6 @@ impl<'a> DocumentOrText<'a> {
             // There is nowhere to say that stderr is closed.
             let _ = writeln!(stderr, "{line}");
         }
-        Ok(())
+        self.refusal.map_or(Ok(()), Err)
     }
 }

@@ -9,6 +9,7 @@ use sockpulse_core::human;
 
 use super::args::SetArgs;
 use super::impact::{Impact, Remember};
+use super::preview::Preview;
 use super::rearm::{self, Unseen};
 use super::{DocumentOrText, persist, survey_options};
 use crate::app::Face;
@@ -54,6 +55,9 @@ pub(super) fn run(
         planned,
         applied,
     };
+    if args.writing.dry_run {
+        report.rehearse(&mut *sink, &setting.planned.plan);
+    }
     let mut exit = setting.tell(&mut report);
     if in_vain {
         // No connection is reached by what was not set.
@@ -63,8 +67,9 @@ pub(super) fn run(
         report.print_so_far(out)?;
         let after = afterwards(args, &netns, machine, &mut *sink, &mut report, stderr);
         exit = exit.and(after);
-    } else if args.rearm {
-        report.say("timers that were armed before would be armed anew".into());
+    } else if report.is_possible() {
+        let preview = Preview::new(&setting.planned.found, &args.wish(), sink.hz());
+        exit = exit.and(preview.tell(args, &netns, machine, &mut report));
     }
     report.finish(out, stderr)?;
     Ok(exit)
@@ -76,8 +81,39 @@ fn refuse_nothing(args: &SetArgs) -> Result<(), CommandError> {
         (true, false, false) => "nothing to set: name --idle, --interval or --probes",
         _ => return Ok(()),
     };
-    Err(CommandError::new(ErrorKind::Usage, message)
-        .hint("sockpulse defaults set --idle 2m --interval 20s --probes 5"))
+    let persist = if args.persist { " --persist" } else { "" };
+    let hint = format!("sockpulse defaults set --idle 2m --interval 20s --probes 5{persist}");
+    Err(CommandError::new(ErrorKind::Usage, message).hint(hint))
+}
+
+/// Whoever names a namespace and asks for a file means a file of that namespace, and there is none.
+fn refuse_file_of_another(args: &SetArgs, found: &Found) -> Result<(), CommandError> {
+    let mut namespaces = found.namespaces.iter();
+    let of_another = !args.netns.is_empty()
+        && !namespaces.any(|one| one.key.host || one.namespace.own)
+        && !found.namespaces.is_empty();
+    if !args.persist || args.force || !of_another {
+        return Ok(());
+    }
+    let names: Vec<String> = found
+        .namespaces
+        .iter()
+        .map(|one| shown(&one.namespace.name))
+        .collect();
+    let message = format!(
+        "refused: --persist writes the host's file, which is not read for {}",
+        names.join(", ")
+    );
+    let mut error = CommandError::new(ErrorKind::Usage, message)
+        .hint("leave --persist out: the values hold as long as the namespace lives");
+    if let Some((sysctl, value)) = args.wish().values().next() {
+        error = error.hint(format!(
+            "for those to come, start the container with it: --sysctl {}={value}; `sockpulse doctor` \
+             shows more ways",
+            sysctl.key()
+        ));
+    }
+    Err(error.hint("--force writes the host's file all the same"))
 }
 
 /// Refuses what harms.
@@ -129,6 +165,7 @@ fn planned(
     let wish = args.wish();
     let found = sink.namespaces(netns)?;
     let dangers = judged(&wish, &found, args)?;
+    refuse_file_of_another(args, &found)?;
     let observed: Vec<Observed> = found
         .namespaces
         .iter()
@@ -167,10 +204,11 @@ struct Setting<'a> {
 }
 
 impl Setting<'_> {
-    fn tell(self, report: &mut DocumentOrText<'_>) -> Exit {
+    fn tell(&self, report: &mut DocumentOrText<'_>) -> Exit {
         let applied = self.applied.as_ref();
         report.changes(&self.planned.plan.changes, applied);
-        if applied.is_none_or(|applied| applied.failure.is_none()) {
+        let fails = applied.is_some_and(|applied| applied.failure.is_some());
+        if !fails && report.is_possible() {
             report.lines(self.effect());
         }
         let mut exit = applied.map_or(Exit::Done, |applied| {
@@ -240,6 +278,11 @@ impl Setting<'_> {
         } else {
             "is"
         };
+        let unprobed = defaults().map(|had| wish.over(had).probes < 1);
+        if unprobed.into_iter().any(|unprobed| unprobed) {
+            // Only a warning says what that is.
+            return None;
+        }
         (before != after).then(|| {
             format!(
                 "a dead peer {is} noticed {}, not {}, by connections that follow",

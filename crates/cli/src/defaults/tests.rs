@@ -102,7 +102,10 @@ impl ChangeSink for Pretended {
     fn namespaces(&mut self, wanted: &[NetnsChoice]) -> Result<Found, CommandError> {
         let all = wanted.is_empty() || wanted.contains(&NetnsChoice::All);
         let namespaces = world(|world| world.namespaces.clone());
-        let count = if all { namespaces.len() } else { 1 };
+        let is_wanted = |key: &NetnsKey| match wanted {
+            [NetnsChoice::Named(name)] => key.name.contains(name),
+            _ => all || key.host,
+        };
         let mut found = Found::default();
         if world(|world| world.hidden) {
             found.gaps.push(Gap {
@@ -111,7 +114,7 @@ impl ChangeSink for Pretended {
                 remedy: Some("run as root, or with CAP_SYS_PTRACE and CAP_SYS_ADMIN".into()),
             });
         }
-        for (key, defaults) in namespaces.into_iter().take(count) {
+        for (key, defaults) in namespaces.into_iter().filter(|(key, _)| is_wanted(key)) {
             found.namespaces.push(Inhabited {
                 namespace: Namespace {
                     id: key.id,
@@ -398,6 +401,63 @@ fn a_line_that_wins_all_the_same_is_named() {
         "defaults",
         "defaults set --idle 2h --persist",
     ]));
+}
+
+#[test]
+fn what_harms_is_told_where_it_holds_and_where_it_comes_from() {
+    let state = State::new("harm");
+    world(|world| {
+        world.namespaces[0].1.probes = 0;
+        world.namespaces[1].1.probes = 0;
+        let text = "net.ipv4.tcp_keepalive_time = -5\nnet.ipv4.tcp_keepalive_probes = 0\n";
+        world
+            .files
+            .insert("/etc/sysctl.d/50-a.conf".into(), text.into());
+    });
+    insta::assert_snapshot!(state.all(&[
+        "defaults",
+        "defaults get -o json",
+        "defaults get -o csv --impact"
+    ]));
+}
+
+#[test]
+fn a_dry_run_tells_what_would_fail_and_whom_it_would_reach() {
+    let state = State::new("dry");
+    let line = "defaults set --idle 2m --dry-run";
+    let mut answers = vec![
+        state.run_with(line, survey),
+        state.run_with("defaults set --idle 2m --rearm --dry-run", survey),
+        state.run_with("defaults set --idle 2m --rearm --dry-run -o json", survey),
+    ];
+    assert_eq!(world(|world| world.rearmed.len()), 0);
+    state.run("defaults set --idle 5m --persist");
+    for (sysctls, files) in [
+        (Some(Errno::ACCESS), None),
+        (Some(Errno::ROFS), None),
+        (None, Some(Errno::ROFS)),
+    ] {
+        world(|world| {
+            world.refuse_sysctls = sysctls;
+            world.refuse_files = files;
+        });
+        answers.push(state.run("defaults set --idle 2m --persist --dry-run"));
+        answers.push(state.run("undo --dry-run"));
+    }
+    answers.push(state.run("undo --dry-run -o json"));
+    insta::assert_snapshot!(answers.join("\n"));
+    assert_eq!(idle_now(), 300);
+}
+
+#[test]
+fn a_file_for_a_namespace_that_reads_none_is_refused() {
+    let state = State::new("not-its-file");
+    insta::assert_snapshot!(state.all(&[
+        "defaults set --idle 2m --persist --netns 0123456789ab --dry-run",
+        "defaults set --idle 2m --persist --netns 0123456789ab --force --dry-run",
+        "defaults set --idle 2m --netns 0123456789ab --dry-run",
+    ]));
+    assert!(world(|world| world.files.is_empty()));
 }
 
 #[test]

@@ -178,6 +178,7 @@ pub(super) fn carry_out(
     let mut exit = match &applied {
         Some(applied) => report.outcome(applied, &back.plan.changes),
         None => {
+            report.rehearse(sink, &back.plan);
             report.notes(&back.notes);
             Exit::Done
         }
