@@ -258,7 +258,7 @@ never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l existing -d 'Connections that are open, and listeners'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l include-local -d 'Connections within one network namespace too'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l no-jitter -d 'Set the idle time exactly; without, open connections get up to an eighth less, each another, so that their probes do not come together'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l dry-run -d 'Show what would be changed, and why, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
