@@ -175,10 +175,8 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l netns -d 'Network namespace: our own (the default), all that may be entered, a name as it is shown (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l spread -d 'Re-arm over this time, so that the probes that follow do not come all at once' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
-json\t''
-jsonl\t''
-csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -190,10 +188,8 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l netns -d 'Only at run time in this network namespace; without, wherever we changed something, and with --to-kernel our own' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
-json\t''
-jsonl\t''
-csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from reset" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -248,10 +244,8 @@ off\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l spread -d 'Make the changes over this time; without, over the least that keeps the probes that follow within the limit' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l max-probes-per-second -d 'The most probes that the changes may cause in one second' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
-json\t''
-jsonl\t''
-csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
 always\t''
 never\t''"
@@ -263,10 +257,8 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s v -l ver
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
-json\t''
-jsonl\t''
-csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
 always\t''
 never\t''"

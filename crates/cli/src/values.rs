@@ -33,6 +33,11 @@ pub(crate) fn output() -> impl TypedValueParser<Value = OutputFormat> {
     ])
 }
 
+/// For commands that have no rows to list.
+pub(crate) fn document() -> impl TypedValueParser<Value = OutputFormat> {
+    words([("table", OutputFormat::Table), ("json", OutputFormat::Json)])
+}
+
 pub(crate) fn color() -> impl TypedValueParser<Value = anstream::ColorChoice> {
     words([
         ("auto", anstream::ColorChoice::Auto),

@@ -8,7 +8,7 @@ use sockpulse_core::change::Wish;
 use sockpulse_core::persisted::Sysctl;
 
 use crate::journal;
-use crate::options::NetnsChoice;
+use crate::options::{NetnsChoice, OutputFormat};
 use crate::values;
 
 /// `defaults`.
@@ -218,6 +218,14 @@ pub(crate) struct WritingArgs {
     /// Where the journal is kept, by which changes are undone.
     #[arg(long, value_name = "DIR", default_value = journal::FOLDER)]
     pub(crate) state_dir: PathBuf,
+
+    /// How to print: for people, or one JSON document.
+    // In place of the root's, whose value it becomes: there are no rows to list here.
+    #[arg(
+        short, long, value_name = "FORMAT", default_value = "table",
+        value_parser = values::document(), help_heading = "Output", display_order = 900
+    )]
+    pub(crate) output: OutputFormat,
 }
 
 fn idle(text: &str) -> Result<i64, String> {

@@ -384,7 +384,7 @@ fn what_programs_read_is_stable() {
         "defaults set --idle 2m --netns all -o json",
         "undo --dry-run -o json",
         "undo --list -o json",
-        "defaults set --idle 2m -o csv",
+        "-o csv defaults set --idle 2m",
     ]));
 }
 
