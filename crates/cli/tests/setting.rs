@@ -371,6 +371,7 @@ fn root_a_namespace_of_the_own_says_that_files_are_the_hosts() {
         r#"
         ip netns add web
         status $SOCKPULSE defaults set --idle 2m --netns web --persist
+        status $SOCKPULSE defaults set --idle 2m --netns web --persist --force
         echo "now $(values)"
         $SOCKPULSE defaults
     "#,
@@ -380,6 +381,7 @@ fn root_a_namespace_of_the_own_says_that_files_are_the_hosts() {
     says(
         &said,
         &[
+            "refused: --persist writes the host's file, which is not read for web",
             "note: the file is read at boot for the host's network namespace, not for this one",
             "now 7200 75 9",
             "drift: idle is 2h now and will be 2m after the next boot",

@@ -101,7 +101,7 @@ fn tell(got: &Got, surveyed: &Surveyed, stderr: &mut dyn Write) -> Exit {
     for (sentence, names) in warnings(&got.found) {
         let _ = writeln!(stderr, "warning: {}: {sentence}", few(&names));
     }
-    for problem in problems(&got.persisted) {
+    for problem in problems(got) {
         let _ = writeln!(stderr, "note: {}", shown(&problem));
     }
     if coverage.gaps.is_empty() {
@@ -143,8 +143,9 @@ fn few(names: &[&str]) -> String {
 }
 
 /// What either program stumbles over, and what it sets that harms, once.
-pub(super) fn problems(persisted: &Persisted) -> Vec<String> {
-    let mut problems = harm_at_boot(persisted);
+pub(super) fn problems(got: &Got) -> Vec<String> {
+    let persisted = &got.persisted;
+    let mut problems = harm_at_boot(got);
     for program in Program::ALL {
         for problem in &persisted.by(program).problems {
             let line = problem
@@ -166,19 +167,28 @@ pub(super) fn problems(persisted: &Persisted) -> Vec<String> {
 }
 
 /// What files set that is dangerous.
-fn harm_at_boot(persisted: &Persisted) -> Vec<String> {
+fn harm_at_boot(got: &Got) -> Vec<String> {
     let mut harm: Vec<String> = Vec::new();
     for program in Program::ALL {
-        let reading = persisted.by(program);
+        let reading = got.persisted.by(program);
         let wish = Wish {
             idle: reading.value(Sysctl::Idle),
             interval: reading.value(Sysctl::Interval),
             probes: reading.value(Sysctl::Probes),
         };
         for danger in dangers(&wish, &NetnsDefaults::KERNEL) {
-            let winner = danger
-                .sysctl()
-                .and_then(|sysctl| reading.of_sysctl(sysctl).winner.as_ref());
+            let winner_of = |program, sysctl| {
+                let resolved = got.persisted.by(program).of_sysctl(sysctl);
+                resolved.winner.as_ref()
+            };
+            let to_blame = danger.sysctl();
+            let winner = to_blame.and_then(|sysctl| winner_of(program, sysctl));
+            let first = to_blame.and_then(|sysctl| winner_of(Program::SystemdSysctl, sysctl));
+            if let (Some(first), Some(winner)) = (first, winner)
+                && linked(got, first, winner).is_some()
+            {
+                continue;
+            }
             let place = winner.map_or_else(|| "at boot".into(), |line| line.position.to_string());
             let text = format!("{place}: {}", danger.sentence());
             if !harm.contains(&text) {

@@ -23,7 +23,7 @@ pub(super) fn json(out: &mut Vec<u8>, got: &Got) {
         "schema_version": 1,
         "namespaces": namespaces.collect::<Vec<_>>(),
         "gaps": gaps.collect::<Vec<_>>(),
-        "problems": problems(&got.persisted),
+        "problems": problems(got),
     });
     append::json_document(out, &document.to_string());
     out.push(b'\n');
