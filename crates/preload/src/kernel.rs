@@ -7,6 +7,9 @@ use core::arch::asm;
 use core::ffi::{c_int, c_long};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the system calls of this architecture are not known here");
+
 /// An option with a value of type int: level and name, as in socket(7) and tcp(7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IntOption {
@@ -43,7 +46,12 @@ const fn tcp_option(name: c_int) -> IntOption {
 /// Whether the descriptor is a TCP socket. MPTCP, SCTP and raw sockets that carry TCP are not.
 pub(crate) fn is_tcp(fd: c_int) -> bool {
     const SOCK_STREAM: c_int = 1;
-    read(fd, SO_PROTOCOL) == Some(IPPROTO_TCP) && read(fd, SO_TYPE) == Some(SOCK_STREAM)
+    speaks_tcp(fd) && read(fd, SO_TYPE) == Some(SOCK_STREAM)
+}
+
+/// As [`is_tcp`], for what is known to be a stream.
+pub(crate) fn speaks_tcp(fd: c_int) -> bool {
+    read(fd, SO_PROTOCOL) == Some(IPPROTO_TCP)
 }
 
 /// `None` for what is no socket or does not know the option.
@@ -77,8 +85,10 @@ pub(crate) fn set(fd: c_int, option: IntOption, value: c_int) -> bool {
     result == 0
 }
 
-/// The own end, once it is bound.
-pub(crate) fn local_end(fd: c_int) -> Option<SocketAddr> {
+/// Both ends, also while the connection is being made, when getpeername(2) does not tell the far one
+/// (`inet_getname()`, net/ipv4/af_inet.c). They are read from the kernel and not from the program's
+/// argument, which may be a bad pointer: then connect(2) fails, and nothing else must.
+pub(crate) fn ends(fd: c_int) -> Option<(SocketAddr, SocketAddr)> {
     let mut address = [0; 28];
     let mut length = 28_u32;
     let arguments = [
@@ -91,20 +101,15 @@ pub(crate) fn local_end(fd: c_int) -> Option<SocketAddr> {
     // SAFETY: getsockname(2) writes at most `length` bytes to `address`, and the length; both
     // outlive the call.
     let result = unsafe { call(number::GETSOCKNAME, arguments) };
-    if result == 0 { end(&address) } else { None }
-}
-
-/// The far end, also while the connection is being made, when getpeername(2) does not tell it
-/// (`inet_getname()`, net/ipv4/af_inet.c). It is read from the kernel and not from the program's
-/// argument, which may be a bad pointer: then connect(2) fails, and nothing else must.
-pub(crate) fn remote_end(fd: c_int) -> Option<SocketAddr> {
+    if result != 0 {
+        return None;
+    }
     // The kernel refuses a length beyond that of the family (`sk_getsockopt()`, net/core/sock.c).
-    [28, 16].into_iter().find_map(|room| peer_name(fd, room))
+    Some((end(&address)?, peer_name(fd, length)?))
 }
 
-fn peer_name(fd: c_int, room: u32) -> Option<SocketAddr> {
+fn peer_name(fd: c_int, mut length: u32) -> Option<SocketAddr> {
     let mut address = [0; 28];
-    let mut length = room;
     let arguments = [
         word(fd),
         word(SOL_SOCKET),
@@ -112,6 +117,9 @@ fn peer_name(fd: c_int, room: u32) -> Option<SocketAddr> {
         (&raw mut address).expose_provenance(),
         (&raw mut length).expose_provenance(),
     ];
+    if length > 28 {
+        return None;
+    }
     // SAFETY: getsockopt(2) writes at most `length` bytes to `address`, and the length; both outlive
     // the call.
     let result = unsafe { call(number::GETSOCKOPT, arguments) };

@@ -18,7 +18,7 @@ use crate::environment::{self, Environment};
 use crate::kernel::{self, IntOption, SO_KEEPALIVE, TCP_USER_TIMEOUT, TIMINGS, number};
 use crate::libc::{self, Next, Text};
 use crate::request::{Mode, Request};
-use crate::settle::{Moment, held, lift_user_timeout, settle};
+use crate::settle::{Moment, all_held, lift_user_timeout, settle};
 
 /// Runs before `main`, and before most other libraries' own code.
 #[unsafe(link_section = ".init_array")]
@@ -163,7 +163,7 @@ extern "C" fn setsockopt(
         settle(request, fd, Moment::Asked);
         return result;
     }
-    let before = request.user_timeout.filter(|_| is_timing).zip(held(fd));
+    let before = request.user_timeout.filter(|_| is_timing).zip(all_held(fd));
     let result = set();
     if let Some((wanted, before)) = before {
         lift_user_timeout(wanted, fd, &before);

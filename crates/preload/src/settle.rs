@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 
 use crate::decision::{Held, Step, Timings, decide};
-use crate::kernel::{self, IntOption, SO_KEEPALIVE, TCP_USER_TIMEOUT, TIMINGS};
+use crate::kernel::{self, SO_KEEPALIVE, TCP_USER_TIMEOUT, TIMINGS};
 use crate::request::{Mode, Request, UserTimeout};
 
 /// When a socket is looked at.
@@ -23,23 +23,59 @@ pub(crate) enum Moment {
 
 /// Sets what the request asks of this socket at this moment. What is no TCP socket is left alone,
 /// and so is one that the kernel refuses to tell of: the program never notices.
+///
+/// As few system calls as possible: connections are made by the ten thousand a second.
 pub(crate) fn settle(request: &Request, fd: c_int, moment: Moment) {
+    if moment == Moment::Created {
+        return settle_new(request, fd);
+    }
     let Some(keepalive) = kernel::read(fd, SO_KEEPALIVE) else {
         return;
     };
     // The program's doing, or ours: the common end, after a single system call.
-    let is_new = moment == Moment::Created;
-    if request.mode == Mode::Fill && keepalive != 0 && !is_new {
+    if request.mode == Mode::Fill && keepalive != 0 {
         return;
     }
-    if !kernel::is_tcp(fd) || !is_meant(request, fd) {
+    if !is_meant(request, fd) {
         return;
     }
-    let Some(held) = held(fd) else { return };
+    let Some(held) = held(fd, keepalive != 0, needed(request)) else {
+        return;
+    };
     if request.mode == Mode::Fill && switched_off(request, &held, moment) {
         return;
     }
-    apply(fd, &decide(request, &held, None));
+    let step = decide(request, &held, None);
+    if !step.is_empty() && kernel::is_tcp(fd) {
+        apply(fd, &step);
+    }
+}
+
+/// A stream socket that the program has not seen yet: nobody has asked anything of it.
+fn settle_new(request: &Request, fd: c_int) {
+    if !kernel::speaks_tcp(fd) {
+        return;
+    }
+    let asked = asked(request);
+    // Its values are those of the namespace, which only matter where they are compared or added.
+    let tighten = request.mode == Mode::Tighten;
+    let reads = needed(request).map(|needed| needed && tighten);
+    let auto = request.user_timeout == Some(UserTimeout::Auto);
+    let [idle, interval, probes] = asked.map(|asked| auto && !asked);
+    let reads = [
+        reads[0] || idle,
+        reads[1] || interval,
+        reads[2] || probes,
+        false,
+    ];
+    if let Some(held) = held(fd, false, reads) {
+        apply(fd, &decide(request, &held, None));
+    }
+}
+
+/// For [`lift_user_timeout`]: what the socket holds before the program's own call.
+pub(crate) fn all_held(fd: c_int) -> Option<Held> {
+    held(fd, false, [true; 4])
 }
 
 /// In [`Mode::Fill`], after the program set timings of its own beside a user timeout of ours: one that
@@ -49,7 +85,7 @@ pub(crate) fn lift_user_timeout(wanted: UserTimeout, fd: c_int, before: &Held) {
     let is_ours = before.user_timeout != 0
         && before.user_timeout == wanted.beside(&before.timings)
         && kernel::is_tcp(fd);
-    let Some(now) = held(fd).filter(|now| is_ours && now.timings != before.timings) else {
+    let Some(now) = all_held(fd).filter(|now| is_ours && now.timings != before.timings) else {
         return;
     };
     let wanted = wanted.beside(&now.timings);
@@ -61,27 +97,54 @@ pub(crate) fn lift_user_timeout(wanted: UserTimeout, fd: c_int, before: &Held) {
     apply(fd, &step);
 }
 
-/// What the socket holds; `None` when it is no TCP socket.
-pub(crate) fn held(fd: c_int) -> Option<Held> {
-    let value = |option: IntOption| u32::try_from(kernel::read(fd, option)?).ok();
-    let [idle, interval, probes] = TIMINGS.map(value);
+/// What the socket holds of the three timings and the user timeout, each only if it is to be read and
+/// else 0; `None` when it is no TCP socket.
+fn held(fd: c_int, keepalive: bool, reads: [bool; 4]) -> Option<Held> {
+    let [idle, interval, probes] = TIMINGS;
+    let options = [idle, interval, probes, TCP_USER_TIMEOUT];
+    let mut values = [0; 4];
+    for ((value, option), read) in values.iter_mut().zip(options).zip(reads) {
+        if read {
+            *value = u32::try_from(kernel::read(fd, option)?).ok()?;
+        }
+    }
+    let [idle, interval, probes, user_timeout] = values;
     Some(Held {
-        keepalive: value(SO_KEEPALIVE)? != 0,
+        keepalive,
         timings: Timings {
-            idle: idle?,
-            interval: interval?,
-            probes: probes?,
+            idle,
+            interval,
+            probes,
         },
-        user_timeout: value(TCP_USER_TIMEOUT)?,
+        user_timeout,
     })
+}
+
+const fn asked(request: &Request) -> [bool; 3] {
+    [
+        request.idle.is_some(),
+        request.interval.is_some(),
+        request.probes.is_some(),
+    ]
+}
+
+/// The three timings and the user timeout: which of them a decision depends on.
+fn needed(request: &Request) -> [bool; 4] {
+    let [idle, interval, probes] = asked(request);
+    let auto = request.user_timeout == Some(UserTimeout::Auto);
+    [
+        idle || auto,
+        interval || auto,
+        probes || auto,
+        request.user_timeout.is_some(),
+    ]
 }
 
 fn is_meant(request: &Request, fd: c_int) -> bool {
     if !request.is_selective() {
         return true;
     }
-    let ends = kernel::local_end(fd).zip(kernel::remote_end(fd));
-    ends.is_some_and(|(local, remote)| request.matches(&local, &remote))
+    kernel::ends(fd).is_some_and(|(local, remote)| request.matches(&local, &remote))
 }
 
 /// Whether keepalive is off because the program wants it so. There is no memory of sockets: numbers

@@ -12,6 +12,8 @@
  *   vfork FILE                 make a socket and execute FILE show in a vfork child
  *   fd N                       the current socket is this descriptor
  *   env                        wipe the environment
+ *   received                   listen, fork; the child executes this program with the connection as
+ *                              descriptor 0 and the listener passed as systemd does, to show both
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -192,6 +195,44 @@ static void in_vfork(const char *file)
 	printf("child %d\n", status);
 }
 
+#ifdef WITHOUT_DLSYM
+/* As where the library that has it was not loaded. */
+void *dlsym(void *handle, const char *name)
+{
+	(void)handle;
+	(void)name;
+	return NULL;
+}
+#endif
+
+/* All sockets are made past libc, as by a program that the library is not in. */
+static void received(const char *self)
+{
+	struct sockaddr_storage end;
+	socklen_t length = loopback(&end, 0);
+	char pid[32];
+	int listener = syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	int client = syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	bind(listener, (void *)&end, length);
+	syscall(SYS_listen, listener, 9);
+	getsockname(listener, (void *)&end, &length);
+	syscall(SYS_connect, client, &end, length);
+	int served = syscall(SYS_accept, listener, NULL, NULL);
+	pid_t child = fork();
+	if (child == 0) {
+		snprintf(pid, sizeof pid, "%d", getpid());
+		setenv("LISTEN_PID", pid, 1);
+		setenv("LISTEN_FDS", "1", 1);
+		/* Out of the way first: it may be 3 itself. */
+		int spare = fcntl(listener, F_DUPFD, 20);
+		dup2(served, 0);
+		dup2(spare, 3);
+		execl(self, self, "fd", "0", "show", "fd", "3", "show", (char *)NULL);
+		_exit(127);
+	}
+	waitpid(child, NULL, 0);
+}
+
 int main(int count, char **words)
 {
 	for (int at = 1; at < count; at++) {
@@ -218,6 +259,8 @@ int main(int count, char **words)
 			bad();
 		else if (strcmp(word, "cancel") == 0)
 			cancel();
+		else if (strcmp(word, "received") == 0)
+			received(words[0]);
 		else if (strcmp(word, "env") == 0)
 			clearenv();
 		else if (strcmp(word, "fd") == 0)

@@ -2,6 +2,8 @@
 
 mod kit;
 
+use std::process::Command;
+
 use kit::{LIBRARIES_OF_C, LibC, Stage, printed};
 
 const SETTINGS: &str = "idle=60,interval=5,probes=3";
@@ -206,4 +208,92 @@ fn a_variable_that_cannot_be_meant_is_said_and_nothing_is_done() {
         let said = "sockpulse: keepalive is left alone, SOCKPULSE_RUN: a value cannot be read or is out of range\n";
         assert_eq!(kit::text(&output.stderr), said);
     }
+}
+
+#[test]
+fn what_a_program_is_started_with_gets_it_too() {
+    let stage = Stage::new();
+    for libc in LIBRARIES_OF_C {
+        let probe = stage.probe(libc);
+        assert_eq!(
+            stage.says(&probe, SETTINGS, "received"),
+            OURS.repeat(2),
+            "{libc:?}"
+        );
+    }
+}
+
+#[test]
+fn without_dlsym_the_system_calls_are_made() {
+    let stage = Stage::new();
+    let flags = ["-DWITHOUT_DLSYM", "-rdynamic", "-pthread"];
+    let probe = stage.compile("cc", "probe.c", &flags);
+    assert_eq!(stage.says(&probe, SETTINGS, "tcp4 accepted show"), OURS);
+    assert_eq!(
+        stage.says(&probe, SETTINGS, "tcp6 set idle 70 accepted show"),
+        OURS.replace("60", "70")
+    );
+    let refused = "connect: Connection refused\n";
+    assert_eq!(stage.says(&probe, SETTINGS, "tcp4 refused"), refused);
+    assert_eq!(
+        stage.says(&probe, SETTINGS, "fd 77 set idle 5"),
+        "set idle: Bad file descriptor\n"
+    );
+}
+
+#[test]
+fn other_libraries_in_front_of_libc_are_still_called() {
+    let stage = Stage::new();
+    let probe = stage.probe(LibC::Gnu);
+    let front = stage.compile("cc", "front.c", &["-shared", "-fPIC"]);
+    let (ours, front) = (stage.library(), front.as_path());
+    for (first, second) in [(ours.as_path(), front), (front, ours.as_path())] {
+        let mut command = stage.alone("env");
+        command.arg(format!(
+            "LD_PRELOAD={}:{}",
+            first.display(),
+            second.display()
+        ));
+        command.arg("SOCKPULSE_RUN=idle=60,interval=5,probes=3");
+        let said = printed(command.arg(&probe).args(["tcp4", "accepted", "show"]));
+        assert_eq!(said, format!("front\n{OURS}"), "{first:?} first");
+    }
+}
+
+/// In a mount namespace of its own, with a copy of /etc.
+#[test]
+fn root_a_whole_machine_lives_with_it() {
+    if !kit::is_root() {
+        eprintln!("SKIPPED: root_a_whole_machine_lives_with_it needs root (CAP_SYS_ADMIN)");
+        return;
+    }
+    let stage = Stage::new();
+    let probe = stage.probe(LibC::Gnu);
+    let copied = stage.path("etc");
+    let script = format!(
+        "set -e\n\
+         mount --make-rprivate /\n\
+         cp -a /etc {etc}\n\
+         mount --bind {etc} /etc\n\
+         echo {library} > /etc/ld.so.preload\n\
+         {probe} tcp4 accepted show\n\
+         SOCKPULSE_RUN=idle=60,interval=5,probes=3 {probe} tcp4 accepted show\n\
+         KEEPALIVE=off {probe} tcp4 accepted show\n\
+         # A setuid program heeds no variable.\n\
+         cp {probe} {probe}-setuid; chmod u+s {probe}-setuid\n\
+         setpriv --reuid=65534 --clear-groups env KEEPALIVE=off {probe}-setuid tcp4 accepted show\n\
+         # Programs of all sorts.\n\
+         id -u; ls -d /etc; printf 'b\\na\\n' | sort | tr a-z A-Z; awk 'BEGIN {{ print 6 * 7 }}'\n\
+         perl -e 'print \"perl\\n\"'; /usr/bin/python3 -c 'print(\"python\")'; openssl version > /dev/null\n\
+         bash -c 'true & wait; echo bash'; ip -brief link show lo > /dev/null; busybox true 2> /dev/null || true\n\
+         su nobody -s /bin/sh -c 'echo su'; getent passwd root > /dev/null; tar -cf - /etc/passwd 2> /dev/null | wc -c > /dev/null\n",
+        etc = copied.display(),
+        library = stage.library().display(),
+        probe = probe.display(),
+    );
+    let mut unshare = Command::new("unshare");
+    let said = printed(unshare.args(["--mount", "sh", "-c", &script]));
+    let system = "on=1 idle=7200 interval=75 probes=9 user-timeout=0\n";
+    let programs = "0\n/etc\nA\nB\n42\nperl\npython\nbash\nsu\n";
+    assert_eq!(said, format!("{system}{OURS}{OFF}{system}{programs}"));
 }

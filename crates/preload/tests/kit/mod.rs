@@ -79,17 +79,22 @@ impl Stage {
 
     /// The test program, see `probe.c`.
     pub(crate) fn probe(&self, libc: LibC) -> PathBuf {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/probe.c");
-        let program = self.path(&format!("probe-{libc:?}"));
-        let (compiler, flags) = match libc {
-            // The way C++ is compiled: what unwinds must find its way.
-            LibC::Gnu => ("cc", &["-fexceptions", "-pthread"][..]),
-            LibC::Musl => ("musl-gcc", &[][..]),
-        };
+        match libc {
+            // As C++ is compiled: what unwinds must find its way.
+            LibC::Gnu => self.compile("cc", "probe.c", &["-fexceptions", "-pthread"]),
+            LibC::Musl => self.compile("musl-gcc", "probe.c", &[]),
+        }
+    }
+
+    pub(crate) fn compile(&self, compiler: &str, source: &str, flags: &[&str]) -> PathBuf {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests")
+            .join(source);
+        let program = self.path(&format!("{source}-{compiler}"));
         let output = Command::new(compiler)
             .args(["-Wall", "-Wextra", "-Werror", "-O1"])
             .args(flags)
-            .arg(source)
+            .arg(path)
             .arg("-o")
             .arg(&program)
             .output()
