@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use libbpf_cargo::SkeletonBuilder;
 
 const SOURCES: &str = "src/bpf";
-const PROGRAMS: [&str; 3] = ["task_file", "iter_tcp", "count"];
+const PROGRAMS: [&str; 4] = ["task_file", "iter_tcp", "count", "protect"];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed={SOURCES}");
@@ -32,5 +32,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    match std::fs::read(out.join("protect.skel.rs")) {
+        Ok(skeleton) => println!("cargo::rustc-env=PROTECT_BUILD={}", hash(&skeleton)),
+        Err(error) => {
+            println!("cargo::error=cannot read back the programs' skeleton: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     ExitCode::SUCCESS
+}
+
+/// FNV-1a: tells programs that stay in the kernel from those of another build.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

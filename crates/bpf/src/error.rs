@@ -87,6 +87,59 @@ pub enum Error {
         /// The length of one record.
         needed: usize,
     },
+    /// The kernel refuses the caller programs that set options (`EPERM`).
+    #[error(
+        "{operation} {object}: not permitted; it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN \
+         (or root), and no program in the way that allows no other beside it"
+    )]
+    HooksNotPermitted {
+        /// What was tried.
+        operation: Operation,
+        /// On which program.
+        object: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Programs that are to outlive the command are kept by a bpffs, and there is none.
+    #[error("pin the programs at {}: no bpffs is mounted there", path.display())]
+    NoBpffs {
+        /// Where they were to be kept.
+        path: PathBuf,
+    },
+    /// What is pinned is not as it was left, or cannot be changed.
+    #[error("{operation} {}", path.display())]
+    Pin {
+        /// What was tried.
+        operation: Operation,
+        /// On which file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// What is pinned was left by another build, which tells of its rules in another way.
+    #[error("read the rules pinned at {}: another version of sockpulse left them", path.display())]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A pattern does not fit into the table.
+    #[error("hold {pattern:?} in the kernel's table: it is longer than {limit} bytes")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The most.
+        limit: usize,
+    },
+    /// The rules' texts do not fit into the table.
+    #[error(
+        "hold the texts of the rules in the kernel's table: {len} bytes, and {limit} is the most"
+    )]
+    Texts {
+        /// How long they are.
+        len: usize,
+        /// The most.
+        limit: usize,
+    },
     /// No risk goes by this name.
     #[error("accept the kernel risk {id:?}: the only one known is {}", crate::risk::TCP_ITERATOR.id)]
     UnknownRisk {
@@ -109,6 +162,20 @@ pub enum Operation {
     Iterate,
     /// Reading records.
     Read,
+    /// Making a map.
+    Create,
+    /// Writing to a map.
+    Write,
+    /// Making a file that keeps a program, a map or a link.
+    Pin,
+    /// Opening such a file.
+    Reopen,
+    /// Removing such a file.
+    Remove,
+    /// Running a program by itself.
+    Run,
+    /// Keeping others from changing what is pinned.
+    Lock,
 }
 
 impl std::fmt::Display for Operation {
@@ -119,6 +186,13 @@ impl std::fmt::Display for Operation {
             Self::Attach => "attach",
             Self::Iterate => "start",
             Self::Read => "read from",
+            Self::Create => "create",
+            Self::Write => "write to",
+            Self::Pin => "pin",
+            Self::Reopen => "open",
+            Self::Remove => "remove",
+            Self::Run => "run",
+            Self::Lock => "lock",
         })
     }
 }
@@ -147,6 +221,24 @@ impl Error {
                 object,
                 source,
             },
+        }
+    }
+}
+
+impl Error {
+    /// The same for programs on a cgroup, which need a capability more.
+    pub(crate) fn of_hook(operation: Operation, object: &'static str, source: io::Error) -> Self {
+        match Self::of(operation, object, source) {
+            Self::NotPermitted {
+                operation,
+                object,
+                source,
+            } => Self::HooksNotPermitted {
+                operation,
+                object,
+                source,
+            },
+            error => error,
         }
     }
 }

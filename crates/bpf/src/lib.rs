@@ -14,6 +14,7 @@ mod count;
 mod error;
 mod iter_tcp;
 mod load;
+pub mod protect;
 mod reader;
 mod record;
 pub mod risk;

@@ -21,3 +21,7 @@ pub(crate) mod iter_tcp {
 pub(crate) mod count {
     include!(concat!(env!("OUT_DIR"), "/count.skel.rs"));
 }
+
+pub(crate) mod protect {
+    include!(concat!(env!("OUT_DIR"), "/protect.skel.rs"));
+}

@@ -11,6 +11,9 @@ use crate::{IterTcp, TaskFile, sys};
 
 const CAPABILITIES: &str = "CAP_BPF and CAP_PERFMON in the initial user namespace: run as root, or \
                             `setcap cap_bpf,cap_perfmon+ep` the program";
+const HOOK_CAPABILITIES: &str = "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN in the initial user namespace: \
+                                 run as root";
+const BPFFS: &str = "`mount -t bpf bpf /sys/fs/bpf`";
 const TYPES: &str = "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted";
 
 /// Tries every facility that this crate uses, and changes nothing. Takes some 50 ms: the programs
@@ -94,6 +97,8 @@ fn facility(
 fn why(error: &Error) -> String {
     match error {
         Error::NotPermitted { source, .. }
+        | Error::HooksNotPermitted { source, .. }
+        | Error::Pin { source, .. }
         | Error::NoBpf { source, .. }
         | Error::Rejected { source, .. }
         | Error::Bpf { source, .. } => source.to_string(),
@@ -101,7 +106,12 @@ fn why(error: &Error) -> String {
         Error::KernelRisk { risk, kernel, .. } => {
             format!("kernel {kernel} is affected by {}: {}", risk.id, risk.what)
         }
-        Error::BufferTooSmall { .. } | Error::UnknownRisk { .. } => error.to_string(),
+        Error::NoBpffs { path } => format!("no bpffs is mounted at {}", path.display()),
+        Error::BufferTooSmall { .. }
+        | Error::UnknownRisk { .. }
+        | Error::Foreign { .. }
+        | Error::Pattern { .. }
+        | Error::Texts { .. } => error.to_string(),
     }
 }
 
@@ -118,7 +128,15 @@ fn grant(error: &Error) -> Option<String> {
             "a kernel with the fix, or --accept-kernel-risk {} if your distribution has it",
             risk.id
         )),
-        Error::Bpf { .. } | Error::BufferTooSmall { .. } | Error::UnknownRisk { .. } => None,
+        Error::HooksNotPermitted { .. } => Some(HOOK_CAPABILITIES.into()),
+        Error::NoBpffs { .. } => Some(BPFFS.into()),
+        Error::Bpf { .. }
+        | Error::Pin { .. }
+        | Error::BufferTooSmall { .. }
+        | Error::UnknownRisk { .. }
+        | Error::Foreign { .. }
+        | Error::Pattern { .. }
+        | Error::Texts { .. } => None,
     }
 }
 

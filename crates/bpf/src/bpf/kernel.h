@@ -56,8 +56,16 @@ struct ns_common {
 	unsigned int inum;
 };
 
+/* Keepalive's defaults; times in jiffies. */
+struct netns_ipv4 {
+	int sysctl_tcp_keepalive_time;
+	int sysctl_tcp_keepalive_intvl;
+	__u8 sysctl_tcp_keepalive_probes;
+};
+
 struct net {
 	struct ns_common ns;
+	struct netns_ipv4 ipv4;
 };
 
 struct in6_addr {
@@ -83,7 +91,18 @@ struct sock_common {
 };
 
 struct kernfs_node {
+	const char *name;
 	__u64 id;
+};
+
+/* Until 6.14. */
+struct kernfs_node___parent {
+	struct kernfs_node *parent;
+};
+
+/* Since 6.15. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
 };
 
 struct cgroup {
@@ -247,8 +266,13 @@ struct files_struct {
 	} count;
 };
 
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
 	int tgid;
+	struct css_set *cgroups;
 	struct task_struct *group_leader;
 	struct files_struct *files;
 	struct pid *thread_pid;

@@ -148,39 +148,55 @@ pub enum PlacePattern {
 
 /// Values that must all match; what is `None` matches everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Clause {
+pub struct Clause {
     /// The number of its rule.
-    rule: u8,
-    /// A number in the list of programs.
-    program: Option<u8>,
-    pid: Option<u32>,
-    unit: Option<u8>,
-    container: Option<u8>,
-    cgroup: Option<u8>,
-    local: Option<EndClause>,
-    remote: Option<EndClause>,
-    port: Option<u16>,
-    netns: Option<NetnsId>,
+    pub rule: u8,
+    /// The program's name, by its number in [`Table::programs`].
+    pub program: Option<u8>,
+    /// The process.
+    pub pid: Option<u32>,
+    /// The unit, by its number in [`Table::places`].
+    pub unit: Option<u8>,
+    /// The container, by its number there.
+    pub container: Option<u8>,
+    /// The cgroup, by its number there.
+    pub cgroup: Option<u8>,
+    /// The end here.
+    pub local: Option<EndClause>,
+    /// The far end.
+    pub remote: Option<EndClause>,
+    /// The port of either end.
+    pub port: Option<u16>,
+    /// The network namespace.
+    pub netns: Option<NetnsId>,
 }
 
 /// One end, as the kernel compares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct EndClause {
-    net: Option<Net>,
-    port: Option<u16>,
+pub struct EndClause {
+    /// The address lies here.
+    pub net: Option<Net>,
+    /// The port is this.
+    pub port: Option<u16>,
 }
 
+/// Addresses whose bits under the mask are these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Net {
-    family: NetFamily,
+pub struct Net {
+    /// Addresses of the other family are not in it.
+    pub family: NetFamily,
     /// IPv4 addresses mapped.
-    addr: Ipv6Addr,
-    mask: Ipv6Addr,
+    pub addr: Ipv6Addr,
+    /// The bits that count.
+    pub mask: Ipv6Addr,
 }
 
+/// Which addresses; IPv4-mapped ones are IPv4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NetFamily {
+pub enum NetFamily {
+    /// IPv4.
     V4,
+    /// IPv6.
     V6,
 }
 
@@ -240,6 +256,18 @@ impl Table {
     #[must_use]
     pub fn places(&self) -> &[PlacePattern] {
         &self.places
+    }
+
+    /// Its different names of programs, in the order of their numbers.
+    #[must_use]
+    pub fn programs(&self) -> &[Glob] {
+        &self.programs
+    }
+
+    /// Its clauses, in the order in which they decide.
+    #[must_use]
+    pub fn clauses(&self) -> &[Clause] {
+        &self.clauses
     }
 
     /// How many clauses it has.

@@ -1,0 +1,631 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Gives new connections the settings of their rule. */
+#include "hold.h"
+#include "match.h"
+#include "settle.h"
+
+#include <bpf/bpf_endian.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Which installation these programs belong to. Set before loading. */
+const volatile __u64 installation = 0;
+
+/* Whose turn it is: programs of any other installation do nothing. Shared by all installations, and
+ * so its layout can never change. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} turn SEC(".maps");
+
+/* What programs from elsewhere need to know before they touch anything here. */
+struct meta {
+	__u32 magic;
+	__u32 layout;
+	__u64 build;	/* of the programs */
+	__u64 cgroup;	/* the id of the one that they are attached to */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct meta);
+} meta SEC(".maps");
+
+struct only_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct table);
+};
+
+/* The table in force. It is never written to but replaced whole: a program that has begun with the
+ * old one ends with it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct only_table);
+} tables SEC(".maps");
+
+struct counts {
+	__u64 outcome[OUTCOMES];
+};
+
+/* Twice as many as there are rules: a rule that stays keeps its counter, a new one gets one that is
+ * free. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2 * RULES_MAX);
+	__type(key, __u32);
+	__type(value, struct counts);
+} counters SEC(".maps");
+
+/* Who made a listener listen. Accepted sockets get a copy: their first callback runs in an
+ * interrupt, where nobody knows whose they are. */
+struct owner {
+	__u64 comm[2];
+	__u32 pid;
+	__u32 reserved;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+static __always_inline struct table *table_in_force(void)
+{
+	__u64 *whose;
+	void *only;
+	__u32 zero = 0;
+
+	whose = bpf_map_lookup_elem(&turn, &zero);
+	if (!whose || *whose != installation || !hz)
+		return NULL;
+	only = bpf_map_lookup_elem(&tables, &zero);
+	if (!only)
+		return NULL;
+	return bpf_map_lookup_elem(only, &zero);
+}
+
+static __always_inline void count(const struct rule *r, enum outcome outcome)
+{
+	__u32 key = r->counter;
+	struct counts *counts = bpf_map_lookup_elem(&counters, &key);
+
+	if (counts)
+		counts->outcome[outcome]++;
+}
+
+/* The name of the program, not of the thread, with NUL behind it and nothing else. */
+static __always_inline void name_of(const struct task_struct *task, __u64 comm[2])
+{
+	comm[0] = comm[1] = 0;
+	BPF_CORE_READ_STR_INTO(comm, task, group_leader, comm);
+}
+
+static __always_inline void owner_is_current(const struct table *t, struct subject *s)
+{
+	const struct task_struct *task;
+
+	s->flags |= SUBJECT_PROGRAM;
+	s->pid = bpf_get_current_pid_tgid() >> 32;
+	if (t->flags & TABLE_NAMES) {
+		task = (const void *)bpf_get_current_task();
+		name_of(task, s->comm);
+	}
+}
+
+static __always_inline void end_v4(struct end *end, __be32 addr, __u16 port)
+{
+	end->addr[0] = 0;
+	end->addr[1] = (__u64)addr << 32 | bpf_htonl(0xffff);
+	end->port = port;
+	end->v4 = 1;
+}
+
+static __always_inline void end_v6(struct end *end, __u32 a, __u32 b, __u32 c, __u32 d, __u16 port)
+{
+	end->addr[0] = (__u64)b << 32 | a;
+	end->addr[1] = (__u64)d << 32 | c;
+	end->port = port;
+	end->v4 = !a && !b && c == bpf_htonl(0xffff);
+}
+
+static __always_inline void end_of(struct end *end, const struct in6_addr *addr, __u16 port)
+{
+	end_v6(end, addr->in6_u.u6_addr32[0], addr->in6_u.u6_addr32[1],
+	       addr->in6_u.u6_addr32[2], addr->in6_u.u6_addr32[3], port);
+}
+
+/* Not known before the socket is bound, by its program or by the kernel. */
+static __always_inline void local_end(struct subject *s, const struct sock_common *skc)
+{
+	if (!skc->skc_num)
+		return;
+	s->flags |= SUBJECT_LOCAL;
+	if (skc->skc_family == AF_INET)
+		end_v4(&s->local, skc->skc_rcv_saddr, skc->skc_num);
+	else if (bpf_core_field_exists(skc->skc_v6_rcv_saddr))
+		end_of(&s->local, &skc->skc_v6_rcv_saddr, skc->skc_num);
+}
+
+static __always_inline void remote_end(struct subject *s, const struct sock_common *skc)
+{
+	s->flags |= SUBJECT_REMOTE;
+	if (skc->skc_family == AF_INET)
+		end_v4(&s->remote, skc->skc_daddr, bpf_ntohs(skc->skc_dport));
+	else if (bpf_core_field_exists(skc->skc_v6_daddr))
+		end_of(&s->remote, &skc->skc_v6_daddr, bpf_ntohs(skc->skc_dport));
+}
+
+/* 127.0.0.0/8 and ::1; to connect to 0.0.0.0 or :: means these too. */
+static __always_inline bool is_loopback(const struct end *end)
+{
+	__u32 v4 = end->addr[1] >> 32;
+
+	if (end->v4)
+		return (v4 & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !end->addr[0] && end->addr[1] == (__u64)bpf_htonl(1) << 32;
+}
+
+static __always_inline bool is_any(const struct end *end)
+{
+	if (end->v4)
+		return !(end->addr[1] >> 32);
+	return !end->addr[0] && !end->addr[1];
+}
+
+static __always_inline bool stays(const struct subject *s)
+{
+	return is_loopback(&s->remote) || is_any(&s->remote) ||
+	       (s->remote.addr[0] == s->local.addr[0] && s->remote.addr[1] == s->local.addr[1]);
+}
+
+/* The root's, always. */
+#define ROOT_ID 1
+
+/* The cgroup in which the socket was made is the root: that of the caller, as the readers have it. */
+static __always_inline void place_of_caller(struct subject *s)
+{
+	const struct task_struct *task = (const void *)bpf_get_current_task();
+	const struct kernfs_node *kn = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+
+	s->node = (__u64)kn;
+	s->cgroup = BPF_CORE_READ(kn, id);
+}
+
+static __always_inline void place_of(struct subject *s, const struct sock *sk)
+{
+	const struct kernfs_node *kn;
+
+	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return;
+	kn = sk->sk_cgrp_data.cgroup->kn;
+	s->node = (__u64)kn;
+	s->cgroup = kn->id;
+	if (s->cgroup == ROOT_ID && !(s->flags & SUBJECT_INTERRUPT))
+		place_of_caller(s);
+}
+
+static __always_inline bool is_subflow(const struct tcp_sock *tp)
+{
+	const struct tcp_sock___mptcp *mptcp = (const void *)tp;
+
+	return bpf_core_field_exists(mptcp->is_mptcp) && mptcp->is_mptcp;
+}
+
+/* The machine has no signed division. Below zero is not a time. */
+static __always_inline __s32 seconds(__s32 jiffies)
+{
+	return jiffies < 0 ? -1 : (__u32)jiffies / hz;
+}
+
+static __always_inline void hold(struct held *h, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock *icsk = &tp->inet_conn;
+	const struct sock *sk = &icsk->icsk_inet.sk;
+	const struct netns_ipv4 *ipv4 = &sk->__sk_common.skc_net.net->ipv4;
+
+	h->on = !!(sk->__sk_common.skc_flags & (1 << SOCK_KEEPOPEN));
+	h->idle = tp->keepalive_time / hz;
+	h->interval = tp->keepalive_intvl / hz;
+	h->probes = tp->keepalive_probes;
+	h->user_timeout = icsk->icsk_user_timeout;
+	h->idle_default = seconds(ipv4->sysctl_tcp_keepalive_time);
+	h->interval_default = seconds(ipv4->sysctl_tcp_keepalive_intvl);
+	h->probes_default = ipv4->sysctl_tcp_keepalive_probes;
+}
+
+/* Finds the rule and makes the socket what it says. */
+static __always_inline void decide(void *ctx, const struct table *t, struct subject *s,
+				   const struct tcp_sock *tp)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	const struct rule *r;
+	struct held h;
+	int number;
+
+	s->netns = sk->__sk_common.skc_net.net->ns.inum;
+	if (t->flags & TABLE_PLACES)
+		place_of(s, sk);
+	number = first_match(t, s);
+	if (number < 0 || number >= RULES_MAX)
+		return;
+	r = &t->rule[number];
+	if ((s->flags & SUBJECT_STAYS) && !(r->flags & RULE_LOCAL)) {
+		count(r, OUTCOME_LOCAL);
+		return;
+	}
+	hold(&h, tp);
+	count(r, settle(ctx, r, &h));
+}
+
+static __always_inline struct tcp_sock *tcp_of(struct bpf_sock_addr *ctx)
+{
+	struct tcp_sock *tp;
+
+	if (ctx->type != SOCK_STREAM || ctx->protocol != IPPROTO_TCP || !ctx->sk)
+		return NULL;
+	tp = bpf_skc_to_tcp_sock(ctx->sk);
+	return tp && !is_subflow(tp) ? tp : NULL;
+}
+
+/* Before a connection is tried. The source is known only where the program bound one. */
+static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct table *t,
+				      struct subject *s)
+{
+	struct tcp_sock *tp = tcp_of(ctx);
+
+	if (!tp || (t->flags & TABLE_EACH))
+		return 1;
+	owner_is_current(t, s);
+	local_end(s, &tp->inet_conn.icsk_inet.sk.__sk_common);
+	s->flags |= SUBJECT_REMOTE;
+	if (stays(s))
+		s->flags |= SUBJECT_STAYS;
+	decide(ctx, t, s, tp);
+	return 1;
+}
+
+SEC("cgroup/connect4")
+int on_connect4(struct bpf_sock_addr *ctx)
+{
+	struct table *t = table_in_force();
+	struct subject s = {};
+
+	if (!t)
+		return 1;
+	end_v4(&s.remote, ctx->user_ip4, bpf_ntohs(ctx->user_port));
+	return connecting(ctx, t, &s);
+}
+
+SEC("cgroup/connect6")
+int on_connect6(struct bpf_sock_addr *ctx)
+{
+	struct table *t = table_in_force();
+	struct subject s = {};
+
+	if (!t)
+		return 1;
+	end_v6(&s.remote, ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3],
+	       bpf_ntohs(ctx->user_port));
+	return connecting(ctx, t, &s);
+}
+
+/* Before a socket is bound, which may be to listen: what is accepted then inherits. */
+static __always_inline int binding(struct bpf_sock_addr *ctx, const struct table *t,
+				   struct subject *s)
+{
+	struct tcp_sock *tp = tcp_of(ctx);
+
+	if (!tp || (t->flags & TABLE_EACH))
+		return 1;
+	owner_is_current(t, s);
+	s->flags |= SUBJECT_LOCAL;
+	if (is_loopback(&s->local))
+		s->flags |= SUBJECT_STAYS;
+	decide(ctx, t, s, tp);
+	return 1;
+}
+
+SEC("cgroup/bind4")
+int on_bind4(struct bpf_sock_addr *ctx)
+{
+	struct table *t = table_in_force();
+	struct subject s = {};
+
+	if (!t)
+		return 1;
+	end_v4(&s.local, ctx->user_ip4, bpf_ntohs(ctx->user_port));
+	return binding(ctx, t, &s);
+}
+
+SEC("cgroup/bind6")
+int on_bind6(struct bpf_sock_addr *ctx)
+{
+	struct table *t = table_in_force();
+	struct subject s = {};
+
+	if (!t)
+		return 1;
+	end_v6(&s.local, ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3],
+	       bpf_ntohs(ctx->user_port));
+	return binding(ctx, t, &s);
+}
+
+static __always_inline void listening(struct bpf_sock *sk)
+{
+	const struct task_struct *task = (const void *)bpf_get_current_task();
+	struct owner *owner;
+
+	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!owner)
+		return;
+	owner->pid = bpf_get_current_pid_tgid() >> 32;
+	name_of(task, owner->comm);
+}
+
+static __always_inline void accepted(const struct table *t, struct subject *s, struct bpf_sock *sk)
+{
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, NULL, 0);
+
+	s->flags |= SUBJECT_INTERRUPT;
+	if (!owner)
+		return;
+	s->flags |= SUBJECT_PROGRAM;
+	s->pid = owner->pid;
+	s->comm[0] = owner->comm[0];
+	s->comm[1] = owner->comm[1];
+}
+
+/* Each connection, with both ends known. The reply belongs to other programs, for whom some of the
+ * calls are questions: it is left as it is. */
+SEC("sockops")
+int on_sockops(struct bpf_sock_ops *ctx)
+{
+	const struct sock_common *skc;
+	struct subject s = {};
+	struct tcp_sock *tp;
+	struct bpf_sock *sk;
+	struct table *t;
+	__u32 op = ctx->op;
+
+	if (op != BPF_SOCK_OPS_TCP_CONNECT_CB && op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+	    op != BPF_SOCK_OPS_TCP_LISTEN_CB)
+		return 1;
+	sk = ctx->sk;
+	if (!sk)
+		return 1;
+	/* Before it is our turn too: listeners that are made now are to be known then. */
+	if (op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+		listening(sk);
+		return 1;
+	}
+	t = table_in_force();
+	if (!t || !(t->flags & TABLE_EACH))
+		return 1;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || is_subflow(tp))
+		return 1;
+	skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
+	local_end(&s, skc);
+	remote_end(&s, skc);
+	if (stays(&s))
+		s.flags |= SUBJECT_STAYS;
+	if (op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		owner_is_current(t, &s);
+	else
+		accepted(t, &s, sk);
+	decide(ctx, t, &s, tp);
+	return 1;
+}
+
+/* The verifier lets these programs follow no pointer from a socket: a copy through memory is
+ * a number, from which is read with care. */
+static __always_inline const struct tcp_sock *unchecked(struct bpf_sock *sk)
+{
+	const struct tcp_sock *tp = NULL;
+
+	bpf_probe_read_kernel(&tp, sizeof(tp), &sk);
+	return tp;
+}
+
+static __always_inline void ends_unchecked(struct subject *s, const struct sock_common *skc)
+{
+	__u16 remote = bpf_ntohs(BPF_CORE_READ(skc, skc_dport));
+	__u16 local = BPF_CORE_READ(skc, skc_num);
+	struct in6_addr addr = {};
+
+	if (BPF_CORE_READ(skc, skc_family) == AF_INET) {
+		end_v4(&s->local, BPF_CORE_READ(skc, skc_rcv_saddr), local);
+		end_v4(&s->remote, BPF_CORE_READ(skc, skc_daddr), remote);
+	} else if (bpf_core_field_exists(skc->skc_v6_daddr)) {
+		BPF_CORE_READ_INTO(&addr, skc, skc_v6_rcv_saddr);
+		end_of(&s->local, &addr, local);
+		BPF_CORE_READ_INTO(&addr, skc, skc_v6_daddr);
+		end_of(&s->remote, &addr, remote);
+	}
+	if (local)
+		s->flags |= SUBJECT_LOCAL;
+	if (remote)
+		s->flags |= SUBJECT_REMOTE;
+	if (remote ? stays(s) : is_loopback(&s->local))
+		s->flags |= SUBJECT_STAYS;
+}
+
+static __always_inline void hold_unchecked(struct held *h, const struct tcp_sock *tp)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	const struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+
+	h->on = !!(BPF_CORE_READ(sk, __sk_common.skc_flags) & (1 << SOCK_KEEPOPEN));
+	h->idle = BPF_CORE_READ(tp, keepalive_time) / hz;
+	h->interval = BPF_CORE_READ(tp, keepalive_intvl) / hz;
+	h->probes = BPF_CORE_READ(tp, keepalive_probes);
+	h->user_timeout = BPF_CORE_READ(tp, inet_conn.icsk_user_timeout);
+	h->idle_default = seconds(BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_time));
+	h->interval_default = seconds(BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_intvl));
+	h->probes_default = BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_probes);
+}
+
+static __always_inline const struct rule *rule_unchecked(const struct table *t,
+							 const struct tcp_sock *tp)
+{
+	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+	const struct tcp_sock___mptcp *mptcp = (const void *)tp;
+	const struct kernfs_node *kn;
+	struct subject s = {};
+	const struct rule *r;
+	int number;
+
+	if (bpf_core_field_exists(mptcp->is_mptcp) && BPF_CORE_READ_BITFIELD_PROBED(mptcp, is_mptcp))
+		return NULL;
+	owner_is_current(t, &s);
+	ends_unchecked(&s, &sk->__sk_common);
+	s.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if ((t->flags & TABLE_PLACES) && bpf_core_field_exists(sk->sk_cgrp_data.cgroup)) {
+		kn = BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn);
+		s.node = (__u64)kn;
+		s.cgroup = BPF_CORE_READ(kn, id);
+		if (s.cgroup == ROOT_ID)
+			place_of_caller(&s);
+	}
+	number = first_match(t, &s);
+	if (number < 0 || number >= RULES_MAX)
+		return NULL;
+	r = &t->rule[number];
+	return (s.flags & SUBJECT_STAYS) && !(r->flags & RULE_LOCAL) ? NULL : r;
+}
+
+/* What a program asks for of a connection that has a rule. It is never told of a change: a program
+ * that gives up over an option would be worse off than before. */
+SEC("cgroup/setsockopt")
+int on_setsockopt(struct bpf_sockopt *ctx)
+{
+	__s32 *asked = ctx->optval, value, lift;
+	struct bpf_sock *sk = ctx->sk;
+	const struct tcp_sock *tp;
+	const struct rule *r;
+	struct table *t;
+	struct held h;
+
+	if (!is_held(ctx->level, ctx->optname) || !sk || sk->type != SOCK_STREAM ||
+	    sk->protocol != IPPROTO_TCP)
+		goto untouched;
+	if ((void *)(asked + 1) > ctx->optval_end)
+		goto untouched;
+	t = table_in_force();
+	if (!t || !(t->flags & TABLE_HOLD) || !is_valid(ctx->level, ctx->optname, *asked))
+		goto untouched;
+	tp = unchecked(sk);
+	r = rule_unchecked(t, tp);
+	if (!r)
+		goto untouched;
+	hold_unchecked(&h, tp);
+	value = held_value(r, &h, ctx->level, ctx->optname, *asked);
+	if (ctx->level == SOL_TCP && ctx->optname != TCP_USER_TIMEOUT) {
+		lift = following(r, &h, ctx->optname, value);
+		if (lift >= 0)
+			bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &lift, sizeof(lift));
+	}
+	if (value == *asked)
+		goto untouched;
+	*asked = value;
+	ctx->optlen = sizeof(value);
+	count(r, OUTCOME_HELD);
+	return 1;
+
+untouched:
+	/* The kernel has copied no more than a page of the value: it takes the caller's own. */
+	ctx->optlen = 0;
+	return 1;
+}
+
+/* Listeners from before: who holds them owns them. */
+SEC("iter/task_file")
+int seed(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct owner *owner;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket || socket->type != SOCK_STREAM)
+		return 0;
+	sk = socket->sk;
+	if (!sk || sk->__sk_common.skc_state != TCP_LISTEN || !bpf_skc_to_tcp_sock(sk))
+		return 0;
+	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!owner || owner->pid)
+		return 0;
+	name_of(task, owner->comm);
+	owner->pid = task->tgid;
+	return 0;
+}
+
+/* What first_match() says of a subject with this path. */
+struct question {
+	struct subject subject;
+	__u32 path_len;	/* 0: not known */
+	__s32 answer;
+	char path[PATH_LEN];
+};
+
+SEC("syscall")
+int match_once(struct question *q)
+{
+	struct clauses candidates = { { ~0ULL, ~0ULL, ~0ULL, ~0ULL } }, fresh;
+	struct table *t = table_in_force();
+	struct subject s = q->subject;
+	__u64 key = work_key(false);
+	struct work *w;
+
+	if (!t)
+		return -1;
+	by_name(t, &s, &candidates);
+	if (!q->path_len) {
+		nowhere(t, &candidates);
+	} else {
+		w = work_begin(key);
+		if (!w)
+			return -1;
+		__builtin_memcpy(w->path, q->path, PATH_LEN);
+		w->path_len = q->path_len;
+		clauses_of_path(t, w, &fresh);
+		work_end(key);
+		and(&candidates, &fresh);
+	}
+	q->answer = first_of(t, &s, &candidates);
+	return 0;
+}
+
+/* What plan() says. */
+struct plan_question {
+	struct rule rule;
+	struct held held;
+	struct step step;
+	__s32 answer;
+};
+
+SEC("syscall")
+int plan_once(struct plan_question *q)
+{
+	struct rule r = q->rule;
+	struct held h = q->held;
+	struct step s;
+
+	q->answer = plan(&r, &h, &s);
+	q->step = s;
+	return 0;
+}

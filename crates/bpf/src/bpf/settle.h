@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a rule changes on a socket that has no past: the twin of sockpulse_core::protect::decide()
+ * for connections that have just begun. */
+#ifndef SOCKPULSE_SETTLE_H
+#define SOCKPULSE_SETTLE_H
+
+#include "uapi.h"
+#include "table.h"
+
+#include <bpf/bpf_helpers.h>
+
+#define INT_MAX 0x7fffffff
+
+/* Ticks a second. Set before loading. */
+const volatile __u32 hz = 0;
+
+/* What a socket holds, in seconds and milliseconds; 0: inherited. */
+struct held {
+	__u32 on;	/* SO_KEEPALIVE */
+	__u32 idle;
+	__u32 interval;
+	__u32 probes;
+	__u32 user_timeout;
+	/* What it would inherit. */
+	__s32 idle_default;
+	__s32 interval_default;
+	__s32 probes_default;
+};
+
+/* What is to be set; -1: nothing. */
+struct step {
+	__s32 keepalive;
+	__s32 idle;
+	__s32 interval;
+	__s32 probes;
+	__s32 user_timeout;
+};
+
+enum outcome {
+	OUTCOME_RIGHT,	 /* nothing is to be set */
+	OUTCOME_SET,
+	OUTCOME_REFUSED, /* the kernel did not take an option, or it would end the connection */
+	OUTCOME_LOCAL,	 /* left out: both ends are here */
+	OUTCOME_HELD,	 /* a setsockopt call was rewritten */
+	OUTCOMES,
+};
+
+/* Idle + interval x probes in milliseconds; -1 when the option does not take that much, or no probe
+ * is ever sent. */
+static __always_inline __s32 automatic(__s32 idle, __s32 interval, __s32 probes)
+{
+	__u64 sum;
+
+	if (idle < 0 || interval < 0 || probes < 0)
+		return -1;
+	sum = ((__u64)(__u32)idle + (__u64)(__u32)interval * (__u32)probes) * 1000;
+	return sum > INT_MAX ? -1 : sum;
+}
+
+/* Below zero a default means never. */
+static __always_inline bool slower(__s32 value, __s32 asked)
+{
+	return value < 0 || value > asked;
+}
+
+/* Whether a rule's value goes onto the socket. `is_slower` tells whether what is in force is slower
+ * than the rule. */
+static __always_inline bool wanted(__u8 mode, __u32 asked, __u32 own, bool is_slower)
+{
+	if (!asked)
+		return false;
+	if (mode == MODE_FILL)
+		return !own;
+	if (mode == MODE_TIGHTEN)
+		return is_slower;
+	return own != asked;
+}
+
+static __always_inline bool user_timeout_wanted(__u8 mode, __u32 asked, __u32 has)
+{
+	if (mode == MODE_FILL)
+		return asked && !has;
+	if (mode == MODE_TIGHTEN)
+		return asked && (!has || has > asked);
+	return asked != has;
+}
+
+/* Whether anything is to be set; -1: it must not be. */
+__noinline int plan(const struct rule *r, const struct held *h, struct step *s)
+{
+	__s32 idle, interval, probes, timeout;
+
+	if (!r || !h || !s)
+		return 0;
+	s->keepalive = s->idle = s->interval = s->probes = s->user_timeout = -1;
+	if (r->mode == MODE_OFF) {
+		if (!h->on)
+			return 0;
+		s->keepalive = 0;
+		return 1;
+	}
+	if (r->mode == MODE_FILL && h->on)
+		return 0;
+
+	idle = h->idle ? h->idle : h->idle_default;
+	interval = h->interval ? h->interval : h->interval_default;
+	probes = h->probes ? h->probes : h->probes_default;
+	if (wanted(r->mode, r->idle, h->idle, slower(idle, r->idle)))
+		idle = s->idle = r->idle;
+	if (wanted(r->mode, r->interval, h->interval, slower(interval, r->interval)))
+		interval = s->interval = r->interval;
+	if (wanted(r->mode, r->probes, h->probes, slower(probes, r->probes)))
+		probes = s->probes = r->probes;
+	if (!h->on)
+		s->keepalive = 1;
+	if (r->flags & RULE_USER_TIMEOUT) {
+		timeout = r->flags & RULE_AUTO ? automatic(idle, interval, probes) :
+						 (__s32)r->user_timeout;
+		if (timeout >= 0 && user_timeout_wanted(r->mode, timeout, h->user_timeout))
+			s->user_timeout = timeout;
+	}
+	if (s->keepalive < 0 && s->idle < 0 && s->interval < 0 && s->probes < 0 &&
+	    s->user_timeout < 0)
+		return 0;
+	/* By defaults that end connections whose peers live, none is protected. */
+	if (!interval ||
+	    (!probes && !(s->user_timeout < 0 ? h->user_timeout : s->user_timeout)))
+		return -1;
+	return 1;
+}
+
+static __always_inline long set(void *ctx, int level, int option, __s32 value)
+{
+	if (value < 0)
+		return 0;
+	return bpf_setsockopt(ctx, level, option, &value, sizeof(value));
+}
+
+/* SO_KEEPALIVE comes last: it arms the timer with the idle time that is there. */
+static __always_inline long perform(void *ctx, const struct step *s)
+{
+	if (set(ctx, SOL_TCP, TCP_KEEPINTVL, s->interval) ||
+	    set(ctx, SOL_TCP, TCP_KEEPCNT, s->probes) ||
+	    set(ctx, SOL_TCP, TCP_KEEPIDLE, s->idle) ||
+	    set(ctx, SOL_TCP, TCP_USER_TIMEOUT, s->user_timeout))
+		return -1;
+	return set(ctx, SOL_SOCKET, SO_KEEPALIVE, s->keepalive);
+}
+
+static __always_inline enum outcome settle(void *ctx, const struct rule *r, const struct held *h)
+{
+	struct step s;
+	int planned = plan(r, h, &s);
+
+	if (!planned)
+		return OUTCOME_RIGHT;
+	if (planned < 0)
+		return OUTCOME_REFUSED;
+	return perform(ctx, &s) ? OUTCOME_REFUSED : OUTCOME_SET;
+}
+
+#endif
