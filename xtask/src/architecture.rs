@@ -21,12 +21,12 @@ const RULES: [Rule; 7] = [
     },
     Rule {
         name: "sockpulse-linux",
-        may_use: &["sockpulse-core"],
+        may_use: &["sockpulse-core", "sockpulse-preload"],
         foreign: None,
     },
     Rule {
         name: "sockpulse-bpf",
-        may_use: &["sockpulse-core", "sockpulse-linux"],
+        may_use: &["sockpulse-core", "sockpulse-linux", "sockpulse-preload"],
         foreign: None,
     },
     Rule {
@@ -36,7 +36,7 @@ const RULES: [Rule; 7] = [
     },
     Rule {
         name: "sockpulse-lab",
-        may_use: &["sockpulse-core", "sockpulse-linux"],
+        may_use: &["sockpulse-core", "sockpulse-linux", "sockpulse-preload"],
         foreign: None,
     },
     Rule {

@@ -11,11 +11,14 @@ mod netlink;
 mod raw;
 
 pub mod cgroup;
+pub mod exec;
 pub mod file;
 pub mod netns;
+pub mod opening;
 pub mod pidfd;
 pub mod procfs;
 pub mod rearm;
+pub mod seccomp;
 pub mod set;
 pub mod sock_diag;
 pub mod sockopt;

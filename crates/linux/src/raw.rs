@@ -2,11 +2,11 @@
 
 #![expect(
     unsafe_code,
-    reason = "rustix lacks TCP_INFO, SO_NETNS_COOKIE and pthread_sigmask"
+    reason = "rustix lacks TCP_INFO, SO_NETNS_COOKIE, options by number and pthread_sigmask"
 )]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
@@ -27,6 +27,38 @@ pub(crate) fn option<const N: usize>(
         Ok(length) if length == N => Ok(value),
         _ => Err(Errno::INVAL),
     }
+}
+
+/// setsockopt(2) with a C int.
+pub(crate) fn set_option(
+    fd: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
+    let value: *const libc::c_int = &raw const value;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the value has the length that is said.
+    let result = unsafe { libc::setsockopt(fd, level, name, value.cast(), length) };
+    if result < 0 {
+        return Err(last_errno());
+    }
+    Ok(())
+}
+
+/// A duplicate of a descriptor that this process hands on to what it executes, so that it can be
+/// looked at as an owned one.
+pub(crate) fn handed_on(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: takes numbers; a descriptor that is not open is an answer.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+        return None;
+    }
+    // SAFETY: as above.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    // SAFETY: the kernel made this descriptor for us just now.
+    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// Runs `work` while the calling thread receives no signal that can be held back. One that comes

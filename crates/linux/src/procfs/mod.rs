@@ -71,6 +71,14 @@ impl Proc {
         Ok(Comm::new(bytes.strip_suffix(b"\n").unwrap_or(&bytes)))
     }
 
+    /// The process that a thread belongs to (`Tgid` in `/proc/TID/status`).
+    pub(crate) fn leader(&self, thread: u32) -> Option<u32> {
+        let status = self.read(&format!("{thread}/status")).ok()?;
+        let mut lines = status.split(|byte| *byte == b'\n');
+        let number = lines.find_map(|line| line.strip_prefix(b"Tgid:"))?;
+        std::str::from_utf8(number).ok()?.trim().parse().ok()
+    }
+
     /// Whether this is the machine's first pid namespace, from which every process is visible.
     /// Its inode number is fixed (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
     #[must_use]
