@@ -49,6 +49,9 @@ _sockpulse() {
             sockpulse,protect)
                 cmd="sockpulse__subcmd__protect"
                 ;;
+            sockpulse,run)
+                cmd="sockpulse__subcmd__run"
+                ;;
             sockpulse,undo)
                 cmd="sockpulse__subcmd__undo"
                 ;;
@@ -94,6 +97,9 @@ _sockpulse() {
             sockpulse__subcmd__help,protect)
                 cmd="sockpulse__subcmd__help__subcmd__protect"
                 ;;
+            sockpulse__subcmd__help,run)
+                cmd="sockpulse__subcmd__help__subcmd__run"
+                ;;
             sockpulse__subcmd__help,undo)
                 cmd="sockpulse__subcmd__help__subcmd__undo"
                 ;;
@@ -113,7 +119,7 @@ _sockpulse() {
 
     case "${cmd}" in
         sockpulse)
-            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect undo lab doctor explain plan completions man help"
+            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect undo lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -539,7 +545,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__help)
-            opts="audit list defaults protect undo lab doctor explain plan completions man help"
+            opts="audit list defaults protect undo lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -748,6 +754,20 @@ _sockpulse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sockpulse__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sockpulse__subcmd__help__subcmd__undo)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -907,7 +927,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__man)
-            opts="-o -v -h --output --color --verbose --help audit list defaults protect undo lab doctor explain plan completions man"
+            opts="-o -v -h --output --color --verbose --help audit list defaults protect undo run lab doctor explain plan completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1115,6 +1135,68 @@ _sockpulse() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sockpulse__subcmd__run)
+            opts="-o -v -h --idle --interval --probes --user-timeout --mode --method --local --remote --port --output --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --idle)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --probes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mode)
+                    COMPREPLY=($(compgen -W "fill tighten override" -- "${cur}"))
+                    return 0
+                    ;;
+                --method)
+                    COMPREPLY=($(compgen -W "auto seccomp preload" -- "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
                     return 0
                     ;;
                 --color)

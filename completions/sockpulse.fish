@@ -45,6 +45,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "explain" -d 'Wh
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "completions" -d 'Completions for a shell, on stdout'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l pid -d 'Process that holds the socket' -r
@@ -434,18 +435,41 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l mode -d 'Who wins where the program sets its own: fill (the program), tighten (the faster), override (these settings)' -r -f -a "fill\t''
+tighten\t''
+override\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l method -d 'How: seccomp reaches every program, preload only those that load libc; auto takes what works' -r -f -a "auto\t''
+seccomp\t''
+preload\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l local -d 'Only sockets whose own end is one of these, as far as it is known when the program connects or listens: 10.0.0.1, 10.0.0.0/8, :6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l remote -d 'Only connections to one of these; sockets that listen are left alone then' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l port -d 'Only sockets with this port at either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
+json\t''
+jsonl\t''
+csv\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

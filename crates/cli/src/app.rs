@@ -14,7 +14,9 @@ use crate::error::{BUG_STATUS, CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
-use crate::{append, audit, defaults, explain, generate, lab, list, plan, protect, stdout};
+use crate::{
+    append, audit, defaults, explain, generate, lab, list, plan, protect, run as start, stdout,
+};
 
 /// How output is to look.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +46,7 @@ pub fn command() -> clap::Command {
 }
 
 /// Commands that have one format.
-const TEXT_ONLY: [&str; 2] = ["completions", "man"];
+const TEXT_ONLY: [&str; 3] = ["completions", "man", "run"];
 
 /// The binary: standard streams, this machine, and a panic that is told as the bug that it is.
 #[must_use]
@@ -108,10 +110,10 @@ fn dispatch(
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
     let face = face(&cli.global);
-    if let Command::Completions(_) | Command::Man(_) = &cli.command
+    if let Command::Completions(_) | Command::Man(_) | Command::Run(_) = &cli.command
         && face.output != OutputFormat::Table
     {
-        let refusal = "completions and man print text only";
+        let refusal = "completions, man and run have no other format";
         return Err(CommandError::new(ErrorKind::Usage, refusal).hint("leave --output out"));
     }
     match &cli.command {
@@ -120,6 +122,7 @@ fn dispatch(
         Command::Defaults(args) => defaults::run(args, &face, machine, out, stderr),
         Command::Protect(args) => protect::run(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),
+        Command::Run(args) => start::run(args),
         Command::Lab(args) => lab::run_command(args, &face, out),
         Command::Doctor(args) => doctor(args, &face, machine, out),
         Command::Explain(args) => explain::run(args, &face, machine, out, stderr),

@@ -98,6 +98,9 @@ pub(crate) enum Command {
     Protect(crate::protect::args::ProtectArgs),
     /// Put back what sockpulse changed, by its journal.
     Undo(UndoArgs),
+    /// Start one program with keepalive on all its TCP sockets, without root.
+    #[command(long_about = crate::run::args::ABOUT)]
+    Run(crate::run::args::RunArgs),
     /// Break a connection in a network of its own, and hold the kernel against the prediction.
     #[command(long_about = crate::lab::ABOUT)]
     Lab(crate::lab::LabArgs),
@@ -239,7 +242,8 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "protect", "undo", "lab", "doctor", "explain", "plan", "completions",
+            "audit", "list", "defaults", "protect", "undo", "run", "lab", "doctor", "explain", "plan",
+            "completions",
             "man"
         ]
     )]

@@ -50,6 +50,10 @@ pub enum ErrorKind {
     Output,
     /// A fault in sockpulse: 70.
     Bug,
+    /// A program to start cannot be executed: 126, as env(1) and its like have it.
+    NotExecutable,
+    /// A program to start was not found: 127.
+    NotFound,
 }
 
 impl ErrorKind {
@@ -61,6 +65,8 @@ impl ErrorKind {
             Self::Incomplete | Self::Output => 3,
             Self::NotPermitted => 4,
             Self::Bug => 70,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
         }
     }
 }
@@ -212,6 +218,8 @@ mod tests {
             (ErrorKind::Incomplete, 3),
             (ErrorKind::NotPermitted, 4),
             (ErrorKind::Bug, 70),
+            (ErrorKind::NotExecutable, 126),
+            (ErrorKind::NotFound, 127),
         ];
         for (kind, status) in kinds {
             assert_eq!(kind.status(), status);

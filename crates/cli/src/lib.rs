@@ -27,6 +27,7 @@ pub mod options;
 mod plan;
 mod protect;
 pub mod row;
+mod run;
 #[cfg(test)]
 mod sample;
 mod screen;

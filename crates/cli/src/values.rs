@@ -6,10 +6,12 @@ use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, Type
 use clap_complete::Shell;
 use sockpulse_core::selector::parse_state;
 use sockpulse_core::{Code, Exposure, Namespace, TcpState, parse_duration};
+use sockpulse_preload::Mode;
 
 use crate::fields::{Direction, FIELDS, Field};
 use crate::listing::Sort;
 use crate::options::{NetnsChoice, OutputFormat, SourceChoice};
+use crate::run::args::Method;
 
 /// A parser of words from a fixed set. clap shows them in help, in completions and in the error,
 /// where it proposes the nearest.
@@ -57,6 +59,18 @@ pub(crate) fn source() -> impl TypedValueParser<Value = SourceChoice> {
         ("iter-tcp", SourceChoice::IterTcp),
         ("pidfd", SourceChoice::Pidfd),
         ("sock-diag", SourceChoice::SockDiag),
+    ])
+}
+
+pub(crate) fn run_mode() -> impl TypedValueParser<Value = Mode> {
+    words([Mode::Fill, Mode::Tighten, Mode::Override].map(|mode| (mode.name(), mode)))
+}
+
+pub(crate) fn run_method() -> impl TypedValueParser<Value = Method> {
+    words([
+        ("auto", Method::Auto),
+        ("seccomp", Method::Seccomp),
+        ("preload", Method::Preload),
     ])
 }
 
