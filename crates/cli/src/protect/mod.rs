@@ -49,6 +49,7 @@ pub(crate) fn run(
         hz: sink.hz(),
         jitter: args.jitter(),
         delay: args.spread.unwrap_or(USUAL_SPREAD),
+        ..Terms::default()
     };
     let options = args.survey.options();
     let plan = plan::plan(machine, &options, &rule, &terms, &HashSet::new())?;

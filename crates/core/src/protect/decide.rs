@@ -13,6 +13,18 @@ use crate::settings::{
 };
 use crate::wheel::Hz;
 
+/// Who switched keepalive on, where it is on. It matters for `fill` alone, which leaves to programs
+/// what they asked for, and gives to its own what had to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Asker {
+    /// Not known: we did, if the socket has each value that the rule asks for as its own, and one at
+    /// least.
+    #[default]
+    Unknown,
+    /// We did, as the journal says.
+    Us,
+}
+
 /// What decisions go by, apart from rule and socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Terms {
@@ -20,7 +32,10 @@ pub struct Terms {
     pub hz: Option<Hz>,
     /// Whether idle times differ.
     pub jitter: Jitter,
-    /// The longest that may pass from the reading of the socket to the step: the silence grows.
+    /// Who switched this socket's keepalive on.
+    pub asker: Asker,
+    /// The longest that may pass from the reading of the socket to the step: the silence grows, and
+    /// user timeouts are withheld that would have had room at once.
     pub delay: Duration,
 }
 
@@ -222,10 +237,12 @@ impl Socket<'_> {
         Ok((!stays).then_some(wanted))
     }
 
-    /// `fill` on a socket with keepalive: whether it has every value that the rule asks for as its
-    /// own, and one at least, so that it is taken for one that was filled before, and whose user
-    /// timeout had to wait.
+    /// `fill` on a socket with keepalive: whether it was filled before, so that only its user timeout
+    /// had to wait.
     fn is_filled(&self) -> bool {
+        if self.terms.asker == Asker::Us {
+            return true;
+        }
         let Asked {
             idle,
             interval,
@@ -259,6 +276,9 @@ impl Socket<'_> {
         let armed = match step {
             _ if !self.timers.keepalive => Armed::Anew,
             Step { idle: Some(_), .. } => Armed::ForMissing,
+            Step {
+                interval: Some(_), ..
+            } => Armed::BeforeNewInterval,
             _ => Armed::Before,
         };
         let limit = match step.user_timeout {

@@ -14,10 +14,12 @@ mod pace;
 mod room;
 mod step;
 pub mod table;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use asked::{Asked, Mode, Rule};
-pub use decide::{Terms, decide};
+pub use decide::{Asker, Terms, decide};
 pub use effect::{Effect, Span, Tally};
 pub use jitter::{Jitter, jittered};
 pub use pace::{FirstProbe, Limits, Load, Pace};

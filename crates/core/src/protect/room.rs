@@ -22,7 +22,12 @@ pub(super) enum Armed {
     ForMissing,
     /// Left as it was.
     Before,
+    /// Left as it was, for the interval that it had before, which is changed.
+    BeforeNewInterval,
 }
+
+/// Silences and timers are read in whole ticks, of 10 ms at the most.
+const READ_TO: Duration = Duration::from_millis(10);
 
 /// Whether the user timeout is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +61,18 @@ pub(super) fn lacking(
     let Some(silence) = connection.silence_ms.map(Duration::from_millis) else {
         return Some(Withheld::Unseen);
     };
-    let silence = silence.saturating_add(terms.delay);
+    let mut silence = silence.saturating_add(terms.delay);
+    if !silence.is_zero() {
+        silence += READ_TO;
+    }
     // Once exactly, once with every timer as late as it may be.
     let room = [None, terms.hz].into_iter().all(|hz| {
-        let first = first_probe(connection, timers, armed, silence, hz);
+        let first = match armed {
+            Armed::Anew | Armed::ForMissing => probed_first(timers, armed, silence, hz),
+            Armed::Before | Armed::BeforeNewInterval => {
+                probed_next(connection, timers, armed, terms.delay, hz)
+            }
+        };
         first.is_some_and(|first| survives(timers, first, hz))
     });
     (!room).then_some(Withheld::Silence)
@@ -81,40 +94,62 @@ fn waits(connection: &Connection) -> Option<Withheld> {
     }
 }
 
-/// How long the silence may be when the first probe is sent; `None` where that cannot be told.
-fn first_probe(
-    connection: &Connection,
+/// How long the silence may be at the first probe behind a step that arms the timer; `None` where it
+/// never comes.
+fn probed_first(
     timers: &EffectiveTimers,
     armed: Armed,
     silence: Duration,
     hz: Option<Hz>,
 ) -> Option<Duration> {
-    let late = |timer: Duration| hz.map_or(timer, |hz| hz.latest(timer));
     let idle = Duration::from_secs(u64::try_from(timers.idle.value).ok()?);
-    let missing = idle.saturating_sub(silence);
-    let tick = match (armed, connection.timers.keepalive) {
-        (Armed::Anew, _) => silence.saturating_add(late(idle)),
-        (Armed::ForMissing, _) => silence.saturating_add(late(missing)),
-        (
-            Armed::Before,
-            Observed::Known(Some(Timer {
-                kind: TimerKind::Keepalive,
-                expires_ms,
-            })),
-        ) => {
-            // Read at one moment, so that what passes until the step does not count.
-            let due = Duration::from_millis(connection.silence_ms?.saturating_add(expires_ms));
-            let longest = probe_period(timers)?;
-            due.saturating_add(late(longest).saturating_sub(longest))
-                .max(silence)
-        }
-        (Armed::Before, _) => silence.saturating_add(late(probe_period(timers)?)),
+    let wait = match armed {
+        Armed::ForMissing => idle.saturating_sub(silence),
+        _ => idle,
     };
-    if tick < idle {
-        // It is armed once more, for what misses.
-        return Some(tick.saturating_add(late(idle.saturating_sub(tick))));
+    Some(silence + wait + lateness(wait, hz))
+}
+
+/// How long the silence may be at the next probe of a timer that is armed already; `None` where that
+/// cannot be told.
+fn probed_next(
+    connection: &Connection,
+    timers: &EffectiveTimers,
+    armed: Armed,
+    delay: Duration,
+    hz: Option<Hz>,
+) -> Option<Duration> {
+    let idle = Duration::from_secs(u64::try_from(timers.idle.value).ok()?);
+    let period = probe_period(timers)?;
+    let silence = Duration::from_millis(connection.silence_ms?);
+    let mut due = match connection.timers.keepalive {
+        Observed::Known(Some(Timer {
+            kind: TimerKind::Keepalive,
+            expires_ms,
+        })) => {
+            let expires = Duration::from_millis(expires_ms);
+            if armed == Armed::BeforeNewInterval && expires < delay {
+                // A probe may go out before the step, and the next one be as late as it was.
+                return None;
+            }
+            silence + expires
+        }
+        _ => silence + delay + period,
+    };
+    if due > period {
+        // Else it is as that of any connection that is probed and answers.
+        due += READ_TO;
+    }
+    let tick = due + lateness(period, hz);
+    if due < idle {
+        // It may be armed once more, for what misses.
+        return Some(tick.max(idle + lateness(idle - due, hz)));
     }
     Some(tick)
+}
+
+fn lateness(timer: Duration, hz: Option<Hz>) -> Duration {
+    hz.map_or(Duration::ZERO, |hz| hz.latest(timer).saturating_sub(timer))
 }
 
 /// Whether it takes as many lost probes to reach the user timeout from this silence at the first one
