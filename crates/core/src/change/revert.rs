@@ -407,4 +407,55 @@ mod tests {
         }
         assert_eq!(stands(&journal), [(Value::Number(7200), Value::Number(30))]);
     }
+
+    /// What the journal says of settings of open connections: while one of them has what was set, the
+    /// file's name stands.
+    #[test]
+    fn connections_and_rules_are_turned_round_like_values() {
+        let text = |text: &str| Value::Text(text.into());
+        let change = |target, before, after| Change {
+            target,
+            before,
+            after,
+            reason: "asked for".into(),
+        };
+        let connections = |file: &str| {
+            let target = Target::Connections {
+                file: file.into(),
+                count: 3,
+            };
+            change(target, Value::Absent, text(file))
+        };
+        let done = connections("connections-1.jsonl");
+        let Revert::Change(back) = revert(&done, &done.after, "undo") else {
+            panic!("ours");
+        };
+        assert_eq!((&back.before, &back.after), (&done.after, &Value::Absent));
+        assert_eq!(revert(&done, &Value::Absent, "undo"), Revert::Nothing);
+
+        let pins = || Target::Rules {
+            pins: "/sys/fs/bpf/sockpulse".into(),
+        };
+        let changes = [
+            done,
+            connections("connections-2.jsonl"),
+            change(pins(), Value::Absent, text("one")),
+            change(pins(), text("one"), text("two")),
+        ];
+        let mut journal = [transaction(1, &[], &[])];
+        journal[0].records = changes
+            .into_iter()
+            .map(|change| Record {
+                change,
+                outcome: Some(Ok(())),
+            })
+            .collect();
+        let stands = stands(&journal);
+        let expected = [
+            (Value::Absent, text("connections-1.jsonl")),
+            (Value::Absent, text("connections-2.jsonl")),
+            (Value::Absent, text("two")),
+        ];
+        assert_eq!(stands, expected, "each file for itself, rules as one chain");
+    }
 }
