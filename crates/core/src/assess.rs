@@ -134,7 +134,6 @@ pub fn assess_many(
         let backoff = defaults.and_then(|defaults| {
             Some(Backoff {
                 rto: rto_without_backoff(connection, defaults.rto_min)?,
-                rto_min: defaults.rto_min,
                 rto_max: defaults.rto_max,
                 retries2: defaults.retries2,
             })

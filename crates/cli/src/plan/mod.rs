@@ -35,7 +35,6 @@ const USUAL_HZ: u32 = 250;
 /// least of 200 ms and a little for the round trip, and the kernel's other defaults.
 const NEAR: Backoff = Backoff {
     rto: Duration::from_millis(204),
-    rto_min: Duration::from_millis(200),
     rto_max: Duration::from_secs(120),
     retries2: 15,
 };

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::simulation::{Event, Run, Simulation, Start, Vanished};
 use super::timeline::Window;
 use super::{Lateness, Setup};
-use crate::detection::{self, Backoff, Noticed, model_timeout};
+use crate::detection::{self, Noticed, RETRIES_BASE, model_timeout};
 
 /// By the closed formulas where there are some, else by the waits of a run with exact timers. `None`
 /// if it never ends.
@@ -87,21 +87,16 @@ fn fired(run: &Run) -> impl Iterator<Item = Duration> {
 }
 
 fn connecting_limit(setup: &Setup) -> Duration {
-    setup.user_timeout().unwrap_or_else(|| {
-        model_timeout(&Backoff {
-            rto_min: super::connect::FIRST_TIMEOUT,
-            retries2: setup.syn_retries,
-            ..setup.backoff()
-        })
-    })
+    let first = super::connect::FIRST_TIMEOUT;
+    setup
+        .user_timeout()
+        .unwrap_or_else(|| model_timeout(first, setup.defaults.rto_max, setup.syn_retries))
 }
 
 fn orphan_limit(setup: &Setup) -> Duration {
-    model_timeout(&Backoff {
-        retries2: match setup.orphan_retries {
-            0 => 8,
-            retries => retries,
-        },
-        ..setup.backoff()
-    })
+    let retries = match setup.orphan_retries {
+        0 => 8,
+        retries => retries,
+    };
+    model_timeout(RETRIES_BASE, setup.defaults.rto_max, retries)
 }

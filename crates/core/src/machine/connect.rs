@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::retransmit::doubled;
 use super::{Action, Cause, Errno, KeepaliveMachine, Segment, Sent, WriteTimer};
 use crate::connection::TcpState;
-use crate::detection::{Backoff, model_timeout};
+use crate::detection::model_timeout;
 
 impl KeepaliveMachine {
     pub(super) fn begin_handshake(&mut self, now: Duration) {
@@ -54,11 +54,8 @@ impl KeepaliveMachine {
         if let Some(limit) = setup.user_timeout() {
             return (passed >= limit).then_some(Cause::UserTimeout);
         }
-        let limit = model_timeout(&Backoff {
-            rto_min: FIRST_TIMEOUT,
-            retries2: setup.syn_retries,
-            ..setup.backoff()
-        });
+        let rto_max = setup.defaults.rto_max;
+        let limit = model_timeout(FIRST_TIMEOUT, rto_max, setup.syn_retries);
         (passed >= limit).then_some(Cause::Connect)
     }
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use super::{Action, CONGESTION_RETRY, Cause, Errno, Held, KeepaliveMachine, Sent, WriteTimer};
-use crate::detection::{Backoff, model_timeout};
+use crate::detection::{RETRIES_BASE, model_timeout};
 
 impl KeepaliveMachine {
     /// Something leaves that must be acknowledged; a timer runs for it, if none does already.
@@ -78,10 +78,7 @@ impl KeepaliveMachine {
     }
 
     fn stands_for(&self, retries: u32) -> Duration {
-        model_timeout(&Backoff {
-            retries2: retries,
-            ..self.setup.backoff()
-        })
+        model_timeout(RETRIES_BASE, self.setup.defaults.rto_max, retries)
     }
 
     /// The next timeout, not beyond the user timeout.

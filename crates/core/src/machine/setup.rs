@@ -65,7 +65,6 @@ impl Setup {
     pub const fn backoff(&self) -> Backoff {
         Backoff {
             rto: self.rto,
-            rto_min: self.defaults.rto_min,
             rto_max: self.defaults.rto_max,
             retries2: self.defaults.retries2,
         }
