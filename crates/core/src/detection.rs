@@ -9,7 +9,7 @@
 use core::time::Duration;
 
 use crate::settings::EffectiveTimers;
-use crate::waits::{LastWait, Waits, doubled, repeated};
+use crate::waits::{LastWait, UpTo, Waits, doubled, repeated};
 use crate::wheel::Hz;
 
 /// When a dead peer is noticed in one case.
@@ -287,12 +287,16 @@ pub fn unacknowledged(
         Some(limit) => (limit, LastWait::Cut),
         None => (retries2_time(backoff), LastWait::Whole),
     };
-    let waits = doubled(first, backoff.rto_max, limit, last, late);
-    // A late timer may reach the limit one tick sooner in the count, never before the limit itself.
+    let UpTo { all, soonest } = doubled(first, backoff.rto_max, limit, last, late);
+    let soonest = match hz {
+        Some(_) => soonest,
+        // How late timers are is not known: not before the limit is all that is sure.
+        None => limit.min(all.exact),
+    };
     Noticed::After {
-        earliest: first.saturating_add(limit.min(waits.exact)),
-        by_settings: first.saturating_add(waits.exact),
-        latest: late(first).saturating_mul(2).saturating_add(waits.latest),
+        earliest: first.saturating_add(soonest),
+        by_settings: first.saturating_add(all.exact),
+        latest: late(first).saturating_mul(2).saturating_add(all.latest),
     }
 }
 
@@ -323,7 +327,7 @@ pub fn zero_window(backoff: &Backoff, user_timeout: Option<Duration>, hz: Option
         let waits = doubled(first, backoff.rto_max, limit, LastWait::Cut, late);
         Waits {
             exact: first.saturating_add(limit),
-            latest: late(first).saturating_add(waits.latest),
+            latest: late(first).saturating_add(waits.all.latest),
         }
     });
     let waits = match by_time {
@@ -534,6 +538,28 @@ mod tests {
                 "{backoff:?}: {earliest:?}..{latest:?}, saw {measured:?}"
             );
         }
+    }
+
+    #[test]
+    fn late_timers_may_save_a_retransmission_only_where_they_reach_the_limit() {
+        let windows = |rto_max, retries2| {
+            let backoff = Backoff {
+                rto_max: Duration::from_secs(rto_max),
+                ..backoff(204, retries2)
+            };
+            [hz(), None].map(|hz| match unacknowledged(&backoff, None, hz) {
+                Noticed::After {
+                    earliest,
+                    by_settings,
+                    ..
+                } => (earliest.as_millis(), by_settings.as_millis()),
+                Noticed::Never => panic!("never"),
+            })
+        };
+        // 26.2 s behind the first retransmission: the timer of 26.12 s reaches it if it is late.
+        assert_eq!(windows(5, 8), [(26_404, 31_324), (26_404, 31_324)]);
+        // 924.6 s: the timer of 808.5 s is never so late. Without a tick rate nobody knows.
+        assert_eq!(windows(120, 15), [(928_692, 928_692), (924_804, 928_692)]);
     }
 
     #[test]

@@ -11,6 +11,15 @@ pub(crate) struct Waits {
     pub(crate) latest: Duration,
 }
 
+/// Waits up to a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct UpTo {
+    /// All of them, if timers were exact.
+    pub(crate) all: Waits,
+    /// The fewest that may do: late timers can reach the limit with fewer waits, never before it.
+    pub(crate) soonest: Duration,
+}
+
 impl Waits {
     const NONE: Self = Self {
         exact: Duration::ZERO,
@@ -44,8 +53,9 @@ pub(crate) fn doubled(
     limit: Duration,
     last: LastWait,
     late: impl Fn(Duration) -> Duration,
-) -> Waits {
+) -> UpTo {
     let mut waits = Waits::NONE;
+    let mut soonest = None;
     let mut timeout = before;
     while waits.exact < limit {
         timeout = timeout.saturating_mul(2).min(ceiling);
@@ -54,15 +64,27 @@ pub(crate) fn doubled(
         }
         let left = limit.saturating_sub(waits.exact);
         let whole = u32::try_from(left.as_nanos() / timeout.as_nanos()).unwrap_or(u32::MAX);
-        waits = if timeout == ceiling && whole > 1 {
-            waits.and(whole, timeout, &late)
+        let (count, wait) = if timeout == ceiling && whole > 1 {
+            (whole, timeout)
         } else if last == LastWait::Cut {
-            waits.and(1, timeout.min(left), &late)
+            (1, timeout.min(left))
         } else {
-            waits.and(1, timeout, &late)
+            (1, timeout)
         };
+        let after = waits.and(count, wait, &late);
+        if soonest.is_none() && after.latest >= limit {
+            let missing = limit.saturating_sub(waits.latest).as_nanos();
+            let fewest = missing.div_ceil(late(wait).as_nanos().max(1));
+            let fewest = u32::try_from(fewest).unwrap_or(count).min(count);
+            let early = waits.exact.saturating_add(wait.saturating_mul(fewest));
+            soonest = Some(early.max(limit));
+        }
+        waits = after;
     }
-    waits
+    UpTo {
+        all: waits,
+        soonest: soonest.map_or(waits.exact, |early| early.min(waits.exact)),
+    }
 }
 
 /// A first wait and `more` behind it that double up to `ceiling`, where they are alike.

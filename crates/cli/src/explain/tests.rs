@@ -1,8 +1,10 @@
 //! The command with a machine that is made up.
 
+use std::time::Duration;
+
 use clap::Parser;
 use serde_json::Value;
-use sockpulse_core::{Connection, NetnsDefaults, Observed, Setting, UserTimeout};
+use sockpulse_core::{Connection, Hz, NetnsDefaults, Observed, Setting, UserTimeout};
 
 use crate::app::Face;
 use crate::args::{Cli, Command};
@@ -89,19 +91,17 @@ fn a_user_timeout_of_weeks() {
     insta::assert_snapshot!(settings("--idle 1s --interval 1s --user-timeout 24d"));
 }
 
-fn with(defaults: NetnsDefaults, options: &str) -> String {
+fn with(defaults: NetnsDefaults, hz: Option<Hz>, options: &str) -> String {
     // A function takes nothing along: the sysctls travel in a place of their own.
     thread_local! {
-        static DEFAULTS: std::cell::RefCell<NetnsDefaults> =
-            const { std::cell::RefCell::new(NetnsDefaults::KERNEL) };
+        static HERE: std::cell::RefCell<(NetnsDefaults, Option<Hz>)> =
+            const { std::cell::RefCell::new((NetnsDefaults::KERNEL, None)) };
     }
-    DEFAULTS.set(defaults);
+    HERE.set((defaults, hz));
     let machine = Machine {
         defaults: || {
-            Ok(Here {
-                defaults: DEFAULTS.with_borrow(NetnsDefaults::clone),
-                hz: None,
-            })
+            let (defaults, hz) = HERE.with_borrow(Clone::clone);
+            Ok(Here { defaults, hz })
         },
         ..sample::machine(unsurveyed)
     };
@@ -134,18 +134,32 @@ fn sysctls_that_no_option_takes() {
         ..kernel
     };
     let told = [
-        with(never.clone(), "--keepalive on"),
-        with(never, "--user-timeout auto"),
-        with(unasked, "--keepalive on"),
-        with(large, "--keepalive on"),
+        with(never.clone(), None, "--keepalive on"),
+        with(never, None, "--user-timeout auto"),
+        with(unasked, None, "--keepalive on"),
+        with(large, None, "--keepalive on"),
     ];
     insta::assert_snapshot!(told.join("\n--------\n\n"));
 }
 
 #[test]
 fn an_unknown_tick_rate_is_said() {
-    let text = with(NetnsDefaults::KERNEL, "--idle 60s --interval 10s");
+    let text = with(NetnsDefaults::KERNEL, None, "--idle 60s --interval 10s");
     assert!(text.contains("or later: how late timers run"), "{text}");
+}
+
+/// 26.2 s behind the first retransmission, and one timer comes at 26.1 s if it is not late.
+#[test]
+fn late_timers_that_save_a_retransmission_are_told() {
+    let defaults = NetnsDefaults {
+        retries2: 8,
+        rto_max: Duration::from_secs(5),
+        ..NetnsDefaults::KERNEL
+    };
+    let early = "as early as 26s where late timers save a wait";
+    let at = |hz| with(defaults.clone(), hz, "--idle 60s --interval 10s");
+    assert!(at(Hz::new(250)).contains(early));
+    assert!(!at(None).contains("as early as"));
 }
 
 #[test]

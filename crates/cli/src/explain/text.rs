@@ -178,7 +178,14 @@ impl Page<'_> {
         };
         self.line("0s", &rto);
         self.steps(account, case);
-        self.end(account, case, None);
+        let sooner = case
+            .end()
+            .filter(|end| end.earliest < end.by_settings && account.subject.hz.is_some());
+        let sooner = sooner.map(|end| {
+            let earliest = at_the_earliest(end.earliest);
+            format!("as early as {earliest} where late timers save a wait")
+        });
+        self.end(account, case, sooner);
         if let Some((rto, Noticed::After { by_settings, .. })) = account.slowest_data {
             let label = moment(by_settings);
             let text = format!("with the longest retransmission timeout, {}", moment(rto));
