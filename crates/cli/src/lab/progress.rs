@@ -49,6 +49,8 @@ impl Progress {
             Predicted::Ends { at, .. } => ("at most", at.latest),
             Predicted::Stays | Predicted::Depends => ("all of", trial.watch),
         };
+        let begun = u64::from(until.subsec_nanos() > 0);
+        let until = Duration::from_secs(until.as_secs().saturating_add(begun));
         let (title, ended) = (self.title.clone(), self.ended.clone());
         let start = Instant::now();
         let tick = move || {
