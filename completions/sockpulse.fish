@@ -268,8 +268,8 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l force -d 'O
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand lab" -l loss -d 'How much the router loses, each way (random-loss, lossy-hour), like 30%' -r
@@ -295,8 +295,8 @@ never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l svg -d 'Draw the timelines too, as SVG into this file' -r -F
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l keepalive -d 'Whether the program asks for keepalive (SO_KEEPALIVE); `on` with other settings' -r -f -a "on\t''
@@ -383,8 +383,8 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l loss -d 'Ho
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l outage -d 'An outage that living connections are to survive; without, 60s, but no more than a third of the time that the rest leaves' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l connections -d 'Show the cost of so many connections too' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l hz -d 'The tick rate of the kernel that will run it (CONFIG_HZ); without, this machine\'s' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand plan" -l for -d 'Print the settings as configuration of this software' -r -f -a "sysctl\t'Linux defaults (sysctl)'

@@ -9,11 +9,11 @@ use crate::values;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct SettingsArgs {
-    /// Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE).
+    /// Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE).
     #[arg(long, value_name = "DURATION", value_parser = idle)]
     pub(crate) idle: Option<KeepIdle>,
 
-    /// Time between probes, 1s to 32767s (TCP_KEEPINTVL).
+    /// Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL).
     #[arg(long, value_name = "DURATION", value_parser = interval)]
     pub(crate) interval: Option<KeepIntvl>,
 
