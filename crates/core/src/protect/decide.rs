@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::room::{Armed, Limit, lacking};
+use super::room::{Pulse, settle};
 use super::verdict::{Right, Skip, Verdict, Withheld};
 use super::{Asked, Jitter, Mode, Rule, Step, jittered};
 use crate::assess::is_local;
@@ -35,7 +35,8 @@ pub struct Terms {
     /// Who switched this socket's keepalive on.
     pub asker: Asker,
     /// The longest that may pass from the reading of the socket to the step: the silence grows, and
-    /// user timeouts are withheld that would have had room at once.
+    /// user timeouts are withheld that would have had room at once. Zero where the step is
+    /// [settled](super::settle) once more just before it is made.
     pub delay: Duration,
 }
 
@@ -60,7 +61,7 @@ pub fn decide(
     let Some(defaults) = namespace.and_then(|namespace| namespace.defaults.as_ref()) else {
         return Verdict::Skip(Skip::Unseen(Unseen::NoDefaults));
     };
-    if is_probing(connection) {
+    if Pulse::of(connection).is_probing() {
         return Verdict::Skip(Skip::Probing);
     }
     let socket = Socket {
@@ -116,13 +117,6 @@ fn off(timers: &SocketTimers) -> Verdict {
     }
 }
 
-/// The count is shared with window probes, which run only while data waits; those end with the wait.
-fn is_probing(connection: &Connection) -> bool {
-    connection.state != TcpState::Listen
-        && connection.unanswered_probes > Some(0)
-        && connection.unacked_bytes == Some(0)
-}
-
 struct Socket<'a> {
     connection: &'a Connection,
     timers: SocketTimers,
@@ -140,12 +134,14 @@ impl Socket<'_> {
             Ok(user_timeout) => step.user_timeout = user_timeout,
             Err(why) => withheld = Some(why),
         }
-        if let Some(why) = self.lacks_room(&step) {
-            withheld = withheld.or(step.user_timeout.map(|_| why));
-            match self.make_room(&mut step) {
-                Ok(lifted) => withheld = withheld.or(lifted.then_some(why)),
-                Err(skip) => return Verdict::Skip(skip),
+        let before = self.timers.effective(self.defaults);
+        let pulse = Pulse::of(self.connection);
+        match settle(step, self.rule, &before, &pulse, self.terms) {
+            Ok((settled, why)) => {
+                step = settled;
+                withheld = withheld.or(why);
             }
+            Err(skip) => return Verdict::Skip(skip),
         }
         match (step.is_empty(), withheld) {
             (true, Some(why)) => Verdict::Wait(why),
@@ -265,41 +261,6 @@ impl Socket<'_> {
         let probes = probes.map(|count| own(had.probes, count.get().into()));
         let all = [idle, interval, probes];
         all.contains(&Some(true)) && !all.contains(&Some(false))
-    }
-
-    /// A socket that is left as it is needs no room.
-    fn lacks_room(&self, step: &Step) -> Option<Withheld> {
-        if step.is_empty() {
-            return None;
-        }
-        let after = step.applied(&self.timers).effective(self.defaults);
-        let armed = match step {
-            _ if !self.timers.keepalive => Armed::Anew,
-            Step { idle: Some(_), .. } => Armed::ForMissing,
-            Step {
-                interval: Some(_), ..
-            } => Armed::BeforeNewInterval,
-            _ => Armed::Before,
-        };
-        let limit = match step.user_timeout {
-            Some(_) => Limit::New,
-            None => Limit::Old,
-        };
-        lacking(self.connection, &after, armed, limit, self.terms)
-    }
-
-    /// Leaves the user timeout out. Where the one that is there leaves no room either, it is lifted if
-    /// the rule decides over it; says whether it was.
-    fn make_room(&self, step: &mut Step) -> Result<bool, Skip> {
-        step.user_timeout = None;
-        if self.lacks_room(step).is_none() {
-            return Ok(false);
-        }
-        if self.rule.mode == Mode::Override && self.rule.asked.user_timeout.is_some() {
-            step.user_timeout = Some(UserTimeout::OFF);
-            return Ok(true);
-        }
-        Err(Skip::UserTimeout)
     }
 
     /// Keepalive by these settings ends connections whose peers live: only defaults can be so.

@@ -23,6 +23,7 @@ pub use decide::{Asker, Terms, decide};
 pub use effect::{Effect, Span, Tally};
 pub use jitter::{Jitter, jittered};
 pub use pace::{FirstProbe, Limits, Load, Pace};
+pub use room::{Pulse, settle};
 pub use step::{Frozen, Step, TakeBack, take_back};
 pub use table::{Subject, Table, TableError};
 pub use verdict::{Right, Skip, Verdict, Withheld};

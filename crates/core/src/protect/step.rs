@@ -67,6 +67,24 @@ impl Step {
         }
     }
 
+    /// The settings in force once the step is made.
+    #[must_use]
+    pub fn in_force(&self, before: &EffectiveTimers) -> EffectiveTimers {
+        let own = |set: Option<i64>, before| {
+            set.map_or(before, |value| Effective {
+                value,
+                origin: Some(Origin::Socket),
+            })
+        };
+        EffectiveTimers {
+            keepalive: self.keepalive.unwrap_or(before.keepalive),
+            idle: own(self.idle.map(|idle| idle.get().into()), before.idle),
+            interval: own(self.interval.map(|time| time.get().into()), before.interval),
+            probes: own(self.probes.map(|count| count.get().into()), before.probes),
+            user_timeout: self.user_timeout.unwrap_or(before.user_timeout),
+        }
+    }
+
     /// Whether a socket has what the step set: nobody changed it since.
     #[must_use]
     pub fn stands(&self, now: &EffectiveTimers) -> bool {

@@ -1,5 +1,7 @@
 //! Single cases.
 
+use core::time::Duration;
+
 use super::*;
 use crate::connection::{TcpState, Unseen};
 use crate::machine::SocketOption;
@@ -176,6 +178,42 @@ fn a_user_timeout_is_withheld_from_the_silent_and_set_after_the_first_answer() {
             "{mode:?}"
         );
     }
+}
+
+/// Steps are spread over time: what had room may have none any more.
+#[test]
+fn a_step_is_settled_once_more_just_before_it_is_made() {
+    let rule = rule(
+        Mode::Fill,
+        Asked {
+            user_timeout: AUTO,
+            ..asked(60, 10, 6)
+        },
+    );
+    let mut connection = off();
+    connection.silence_ms = Some(3_000);
+    let planned = decide(&rule, &connection, Some(&sample::namespace()), &exactly());
+    let step = *planned.step().unwrap();
+    assert!(step.user_timeout.is_some());
+    let before = timers_of(&connection).effective(&NetnsDefaults::KERNEL);
+    let settled = |change: fn(&mut Pulse)| {
+        let mut pulse = Pulse::of(&connection);
+        change(&mut pulse);
+        settle(step, &rule, &before, &pulse, &exactly())
+    };
+    let without = Step {
+        user_timeout: None,
+        ..step
+    };
+    assert_eq!(settled(|_| ()), Ok((step, None)));
+    assert_eq!(
+        settled(|pulse| pulse.silence = Some(Duration::from_secs(40))),
+        Ok((without, Some(Withheld::Silence)))
+    );
+    assert_eq!(
+        settled(|pulse| pulse.unanswered_probes = Some(1)),
+        Err(Skip::Probing)
+    );
 }
 
 #[test]

@@ -105,7 +105,7 @@ proptest! {
         read_ms in prop_oneof![0_u64..20_000, 0_u64..200_000, 0_u64..2_000_000],
         delay_ms in prop_oneof![Just(0_u64), 0_u64..60_000],
         waited in 0_u64..=100,
-        gone_meanwhile: bool,
+        gone_meanwhile: bool, looks_again: bool,
         hz in prop::sample::select(alloc::vec![100, 250, 300, 1000]),
     ) {
         let hz = Hz::new(hz).unwrap();
@@ -115,16 +115,30 @@ proptest! {
         let (_, lives) = run.until(Duration::from_millis(read_ms), Peer::Answers);
         prop_assert!(lives);
         let delay = Duration::from_millis(delay_ms);
-        let terms = Terms { hz: Some(hz), jitter, delay, asker: Asker::Unknown };
+        let reckoned = if looks_again { Duration::ZERO } else { delay };
+        let terms = Terms { hz: Some(hz), jitter, delay: reckoned, asker: Asker::Unknown };
         let connection = run.read(timers, defaults, hz, lateness);
-        let verdict = decide(&rule(mode, asked), &connection, Some(&namespace), &terms);
-        let Some(step) = verdict.step() else {
+        let rule = rule(mode, asked);
+        let verdict = decide(&rule, &connection, Some(&namespace), &terms);
+        let Some(mut step) = verdict.step().copied() else {
             return Ok(());
         };
         let peer = if gone_meanwhile { Peer::Gone } else { Peer::Answers };
-        let (meanwhile, lives) = run.until(run.now + terms.delay * u32::try_from(waited).unwrap() / 100, peer);
+        let (meanwhile, lives) = run.until(run.now + delay * u32::try_from(waited).unwrap() / 100, peer);
+        if !lives {
+            return Ok(());
+        }
+        if looks_again {
+            let mut pulse = Pulse::of(&run.read(timers, defaults, hz, lateness));
+            pulse.unanswered_probes = u8::try_from(run.machine.unanswered()).ok();
+            match settle(step, &rule, &timers.effective(defaults), &pulse, &terms) {
+                Ok((settled, _)) => step = settled,
+                Err(_) => return Ok(()),
+            }
+        }
         let after = step.applied(&timers).effective(defaults);
-        if !after.keepalive || !lives {
+        prop_assert_eq!(after, step.in_force(&timers.effective(defaults)));
+        if !after.keepalive || step.is_empty() {
             return Ok(());
         }
         for option in step.order() {
