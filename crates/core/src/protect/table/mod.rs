@@ -60,7 +60,7 @@
 //!
 //! # What the twin in C has to do
 //!
-//! - A *name* matches as [`Glob`](crate::glob::Glob) does, over the at most 15 bytes before the first
+//! - A *name* matches as [`Glob`] does, over the at most 15 bytes before the first
 //!   NUL. It is that of the process (`task->group_leader->comm`), not of a thread.
 //! - An *address* is of family 4 if it is IPv4 or IPv4-mapped, else 6. A pattern of family 4 matches
 //!   only those of family 4, and one of family 6 only those of family 6.
