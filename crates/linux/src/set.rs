@@ -151,17 +151,13 @@ fn may_be_touched(now: &Moment, silence: Duration, step: &Step) -> Result<(), No
     if !now.state.is_some_and(open) {
         return Err(NotSet::Changed);
     }
-    let off = Step {
-        keepalive: Some(false),
-        ..Step::default()
-    };
-    if *step == off {
-        return Ok(());
-    }
     let timeout = step
         .user_timeout
         .is_some_and(|timeout| timeout != UserTimeout::OFF);
-    if now.unanswered > 0 || (timeout && now.retransmits > 0) {
+    // Switched off first, nothing is probed any more that other values could decide over.
+    let switched_off = step.keepalive == Some(false);
+    let probing = now.unanswered > 0 && !switched_off;
+    if probing || (timeout && (now.unanswered > 0 || now.retransmits > 0)) {
         return Err(NotSet::Probing);
     }
     if timeout && now.silence > silence {
