@@ -10,7 +10,7 @@ use sockpulse_core::change::{Change, Target, Undoes, Value};
 use sockpulse_core::persisted::Sysctl;
 use sockpulse_linux::Error;
 
-use crate::coverage::shown;
+use crate::coverage::{counted, shown};
 use crate::error::{CommandError, ErrorKind};
 use crate::journal::{self, Journal, Past};
 use crate::sink::ChangeSink;
@@ -243,6 +243,7 @@ pub(crate) fn name(target: &Target) -> String {
     match target {
         Target::Sysctl { netns, sysctl } => format!("{} in {}", sysctl.key(), shown(&netns.name)),
         Target::PersistedFile { path } => shown(path),
+        Target::Connections { file, .. } => format!("the sockets of {}", shown(file)),
         _ => "something that this version does not know".into(),
     }
 }
@@ -268,6 +269,11 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
             lines.extend(file_difference(&change.before, &change.after));
             lines
         }
+        Target::Connections { file, count } => vec![format!(
+            "{} in {}: {reason}",
+            counted(*count, "open socket"),
+            shown(file)
+        )],
         // What a later version adds is worded by it.
         _ => vec![format!(
             "{} -> {}",

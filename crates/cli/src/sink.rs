@@ -9,12 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::io::Errno;
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::Tree;
-use sockpulse_core::{Cookie, Gap, Hz, Namespace, NetnsId, Process};
+use sockpulse_core::protect::Step;
+use sockpulse_core::{Cookie, EffectiveTimers, Gap, Hz, Namespace, NetnsId, Process};
 use sockpulse_linux::file::{self, Whose};
 use sockpulse_linux::netns::{self, Netns};
 use sockpulse_linux::pidfd::Borrower;
 use sockpulse_linux::procfs::Proc;
 use sockpulse_linux::rearm::NotRearmed;
+use sockpulse_linux::set::{Expected, NotSet};
 use sockpulse_linux::{Error, Operation, sysctl};
 
 use crate::error::CommandError;
@@ -72,6 +74,21 @@ pub trait ChangeSink {
     /// # Errors
     /// When the kernel refuses, or a file cannot be replaced: then it is as it was.
     fn make(&mut self, change: &Change) -> Result<(), Error>;
+
+    /// The boot in which the machine runs (`/proc/sys/kernel/random/boot_id`).
+    fn boot(&self) -> String;
+
+    /// Makes a step on a socket that a process holds.
+    ///
+    /// # Errors
+    /// Why it was left as it was.
+    fn set_socket(
+        &mut self,
+        process: Process,
+        cookie: Cookie,
+        expected: &Expected,
+        step: &Step,
+    ) -> Result<EffectiveTimers, NotSet>;
 
     /// Arms a connection's keepalive timer anew.
     ///
@@ -248,6 +265,20 @@ impl ChangeSink for ThisMachine {
                 object: "a change that this version does not know".into(),
             }),
         }
+    }
+
+    fn boot(&self) -> String {
+        self.boot.clone()
+    }
+
+    fn set_socket(
+        &mut self,
+        process: Process,
+        cookie: Cookie,
+        expected: &Expected,
+        step: &Step,
+    ) -> Result<EffectiveTimers, NotSet> {
+        self.borrower.set(process, cookie, expected, step)
     }
 
     fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {

@@ -9,11 +9,13 @@ use clap::Parser;
 use rustix::io::Errno;
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::{Content, File, Folder, Sysctl, Tree};
+use sockpulse_core::protect::Step;
 use sockpulse_core::{
-    Cookie, Coverage, Gap, Hz, Namespace, NetnsDefaults, NetnsId, Observed, Process, Setting,
-    Timer, TimerKind,
+    Cookie, Coverage, EffectiveTimers, Gap, Hz, Namespace, NetnsDefaults, NetnsId, Observed,
+    Process, Setting, Timer, TimerKind,
 };
 use sockpulse_linux::rearm::NotRearmed;
+use sockpulse_linux::set::{Expected, NotSet};
 use sockpulse_linux::{Error, Operation};
 
 use crate::app::Face;
@@ -217,6 +219,20 @@ impl ChangeSink for Pretended {
             other => panic!("{other:?}"),
         });
         Ok(())
+    }
+
+    fn boot(&self) -> String {
+        "5c9f".into()
+    }
+
+    fn set_socket(
+        &mut self,
+        _: Process,
+        _: Cookie,
+        _: &Expected,
+        _: &Step,
+    ) -> Result<EffectiveTimers, NotSet> {
+        panic!("not under test")
     }
 
     fn rearm(&mut self, _: Process, cookie: Cookie) -> Result<(), NotRearmed> {

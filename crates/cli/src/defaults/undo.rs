@@ -20,6 +20,7 @@ use crate::error::{CommandError, ErrorKind, Exit};
 use crate::journal::{self, Past};
 use crate::machine::Machine;
 use crate::options::NetnsChoice;
+use crate::protect::undo as protect;
 use crate::sink::ChangeSink;
 
 /// Runs the command.
@@ -40,11 +41,58 @@ pub(crate) fn run(
         list(&mut report, &past, sink.clock());
         Exit::Done
     } else {
-        let plan = |sink: &mut dyn ChangeSink, past: &Past| planned(sink, past, args);
-        carry_out(&mut report, &mut *sink, &args.writing, stderr, plan)?.1
+        let (mut exit, rest) = connections(args, machine, &mut *sink, &mut report, stderr)?;
+        if rest == Rest::ToDo {
+            let plan = |sink: &mut dyn ChangeSink, past: &Past| planned(sink, past, args);
+            exit = exit.and(carry_out(&mut report, &mut *sink, &args.writing, stderr, plan)?.1);
+        }
+        exit
     };
     report.finish(out, stderr)?;
     Ok(exit)
+}
+
+/// Whether there is more to undo than connections.
+#[derive(Debug, PartialEq, Eq)]
+enum Rest {
+    ToDo,
+    Nothing,
+}
+
+/// Puts connections back that are meant.
+fn connections(
+    args: &UndoArgs,
+    machine: &Machine,
+    sink: &mut dyn ChangeSink,
+    report: &mut DocumentOrText<'_>,
+    stderr: &mut dyn Write,
+) -> Result<(Exit, Rest), CommandError> {
+    let past = journal::read(&args.writing.state_dir)?;
+    let chosen = chosen(args, &past, sink.clock())?;
+    let (mut ours, others): (Vec<&Transaction>, Vec<_>) =
+        chosen.into_iter().partition(|one| protect::concerns(one));
+    if ours.is_empty() {
+        return Ok((Exit::Done, Rest::ToDo));
+    }
+    ours.reverse();
+    let wish = protect::Wish {
+        dry_run: args.writing.dry_run,
+        force: args.force,
+        state_dir: &args.writing.state_dir,
+    };
+    let undone = protect::run(&ours, &wish, machine, sink, stderr)?;
+    report.lines(undone.said);
+    undone.warned.into_iter().for_each(|line| report.warn(line));
+    report.field("dry_run", args.writing.dry_run.into());
+    report.field("id", undone.id.into());
+    report.field("changes", Json::Array(Vec::new()));
+    report.field("connections", undone.document);
+    let rest = if others.is_empty() {
+        Rest::Nothing
+    } else {
+        Rest::ToDo
+    };
+    Ok((undone.exit, rest))
 }
 
 fn planned(
@@ -52,7 +100,8 @@ fn planned(
     past: &Past,
     args: &UndoArgs,
 ) -> Result<Backwards, CommandError> {
-    let chosen = chosen(args, past, sink.clock())?;
+    let mut chosen = chosen(args, past, sink.clock())?;
+    chosen.retain(|one| !protect::concerns(one));
     let found = sink.namespaces(&[NetnsChoice::All])?;
     let mut back = Back::new(sink, args.force);
     for transaction in &chosen {

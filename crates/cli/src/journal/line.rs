@@ -147,6 +147,9 @@ pub(crate) fn of_change(change: &Change) -> Json {
             "boot": netns.boot,
         }),
         Target::PersistedFile { path } => json!({ "target": "file", "path": path }),
+        Target::Connections { file, count } => {
+            json!({ "target": "connections", "file": file, "count": count })
+        }
         // What a later version adds is written by it.
         _ => json!({ "target": "unknown" }),
     };
@@ -178,6 +181,10 @@ fn change_of(json: &Json) -> Option<Change> {
         },
         "file" => Target::PersistedFile {
             path: json["path"].as_str()?.to_owned(),
+        },
+        "connections" => Target::Connections {
+            file: json["file"].as_str()?.to_owned(),
+            count: json["count"].as_u64()?,
         },
         _ => return None,
     };

@@ -5,6 +5,7 @@
 //! the next step. A line that breaks off, because the machine stopped, is left out and told.
 
 mod clock;
+pub(crate) mod connections;
 mod holder;
 mod line;
 

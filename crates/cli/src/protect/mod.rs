@@ -1,28 +1,27 @@
 //! `sockpulse protect`: keepalive for programs that did not ask for it.
 
-#![expect(dead_code, reason = "what carries the plan out follows")]
-
+mod apply;
 pub(crate) mod args;
 pub(crate) mod held;
 mod outcome;
 mod plan;
 mod report;
+pub(crate) mod undo;
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::time::Duration;
 
-use sockpulse_core::protect::{Pace, Terms};
+use sockpulse_core::change::Undoes;
 
 use crate::app::Face;
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::options::OutputFormat;
+use apply::{Setting, Transaction};
 use args::ProtectArgs;
+use outcome::Outcome;
+use plan::Wanted;
 use report::Report;
-
-/// How long the changes are taken to last while that is not known: a silence grows meanwhile.
-const USUAL_SPREAD: Duration = Duration::from_secs(60);
 
 /// Runs the command.
 ///
@@ -39,29 +38,40 @@ pub(crate) fn run(
         let message = "protect prints text or one JSON document";
         return Err(CommandError::new(ErrorKind::Usage, message).hint("use -o table or json"));
     }
-    if !args.writing.dry_run {
-        let message = "protect can only be tried so far";
-        return Err(CommandError::new(ErrorKind::Incomplete, message).hint("use --dry-run"));
-    }
-    let rule = args.rule();
-    let sink = (machine.changes)();
-    let terms = Terms {
+    let mut sink = (machine.changes)();
+    let wanted = Wanted {
+        machine,
+        options: args.survey.options(),
+        rule: args.rule(),
         hz: sink.hz(),
         jitter: args.jitter(),
-        delay: args.spread.unwrap_or(USUAL_SPREAD),
-        ..Terms::default()
+        spread: args.spread,
+        limits: args.limits(),
     };
-    let options = args.survey.options();
-    let plan = plan::plan(machine, &options, &rule, &terms, &HashSet::new())?;
-    let pace = Pace::plan(&plan.load, terms.hz, args.spread, &args.limits());
+    let mut plan = wanted.plan(&HashSet::new())?;
+    let outcome = if args.writing.dry_run {
+        None
+    } else if plan.planned.is_empty() {
+        Some(Outcome::default())
+    } else {
+        let transaction = Transaction {
+            command: "protect",
+            undoes: Undoes::default(),
+            reason: format!("{} asked for", wanted.rule.mode.name()),
+            sockets: u64::try_from(plan.planned.len()).unwrap_or(u64::MAX),
+        };
+        let setting = Setting::begin(&mut *sink, &args.writing.state_dir, &transaction, stderr)?;
+        let outcome = apply::all(setting, &mut plan, stderr, |tried| wanted.plan(tried))?;
+        Some(outcome)
+    };
     let report = Report {
-        rule: &rule,
-        jitter: terms.jitter,
+        rule: &wanted.rule,
+        jitter: wanted.jitter,
         counts: &plan.counts,
         effect: plan.effect,
-        pace,
+        pace: plan.pace,
         surveyed: &plan.surveyed,
-        outcome: None,
+        outcome: outcome.as_ref(),
     };
     report.print(face, out, stderr)
 }

@@ -22,6 +22,8 @@ pub(super) struct Outcome {
     pub(super) failure: Option<String>,
     /// When a dead peer is noticed, before and after, by those that were set.
     pub(super) effect: Tally,
+    /// Whether it ended before all was tried.
+    pub(super) is_cut_short: bool,
     /// What the journal had to say.
     pub(super) notes: Vec<String>,
 }
@@ -33,16 +35,14 @@ impl Outcome {
 
     /// Whether something that should have been done was not.
     pub(super) fn is_partial(&self) -> bool {
-        self.refused.keys().any(|why| why.is_missing())
+        self.is_cut_short || self.refused.keys().any(|why| why.is_missing())
     }
 
-    /// Counts one that was left.
-    pub(super) fn refuse(&mut self, why: &NotSet) {
-        let refused = Refused::of(why);
+    /// Keeps the kernel's words.
+    pub(super) fn fail(&mut self, why: &NotSet) {
         if let NotSet::Failed(error) | NotSet::HalfMade(error) = why {
             self.failure.get_or_insert_with(|| error.reason());
         }
-        *self.refused.entry(refused).or_default() += 1;
     }
 }
 
@@ -108,6 +108,11 @@ impl Refused {
             Self::Failed => "the kernel refused an option",
             Self::HalfMade => "the kernel refused an option, and others are set",
         }
+    }
+
+    /// Whether it may be different when it is looked at anew.
+    pub(super) const fn may_be_retried(self) -> bool {
+        matches!(self, Self::Vanished | Self::Changed | Self::Silent)
     }
 
     /// Whether something misses that was asked for: what is gone misses nothing, and the program and

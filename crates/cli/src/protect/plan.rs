@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use sockpulse_core::protect::{
-    Effect, FirstProbe, Load, Right, Rule, Skip, Step, Tally, Terms, Verdict, Withheld, decide,
+    Effect, FirstProbe, Jitter, Limits, Load, Pace, Right, Rule, Skip, Step, Tally, Terms, Verdict,
+    Withheld, decide,
 };
 use sockpulse_core::{
-    Cookie, KeepIdle, Observed, SocketId, TcpState, Unseen, detection::idle as noticed,
+    Cookie, Hz, KeepIdle, Observed, SocketId, TcpState, Unseen, detection::idle as noticed,
 };
 
 use super::held::Held;
@@ -23,8 +24,10 @@ pub(super) struct Plan {
     /// The sockets to set, listeners first.
     pub(super) planned: Vec<Planned>,
     pub(super) counts: Counts,
-    /// The probes that follow.
-    pub(super) load: Load,
+    /// Over what time, and the probes that follow.
+    pub(super) pace: Pace,
+    /// The longest that was taken to pass before a socket's turn comes.
+    pub(super) delay: Duration,
     /// When a dead peer is noticed, before and after, by those that are to be set.
     pub(super) effect: Tally,
     pub(super) surveyed: Surveyed,
@@ -75,48 +78,64 @@ pub(super) struct Kind {
     pub(super) waiting: u64,
 }
 
-/// Observes, and decides over each socket as it comes.
-///
-/// # Errors
-/// When nothing can be read.
-pub(super) fn plan(
-    machine: &Machine,
-    options: &SurveyOptions,
-    rule: &Rule,
-    terms: &Terms,
-    tried: &HashSet<u64>,
-) -> Result<Plan, CommandError> {
-    let mut planning = Planning {
-        rule,
-        terms,
-        tried,
-        planned: Vec::new(),
-        counts: Counts::default(),
-        load: Load::new(&rule.asked, terms.jitter),
-        shortest: None,
-        effect: Tally::default(),
-    };
-    let surveyed = (machine.survey)(options, &mut |row| {
-        planning.take(row);
-        Ok(())
-    })?;
-    let Planning {
-        mut planned,
-        counts,
-        mut load,
-        shortest,
-        effect,
-        ..
-    } = planning;
-    planned.sort_by_key(|one| !one.is_listener);
-    load.idle = load.idle.or(shortest);
-    Ok(Plan {
-        planned,
-        counts,
-        load,
-        effect,
-        surveyed,
-    })
+/// What plans are made by.
+pub(super) struct Wanted<'a> {
+    pub(super) machine: &'a Machine,
+    pub(super) options: SurveyOptions,
+    pub(super) rule: Rule,
+    pub(super) hz: Option<Hz>,
+    pub(super) jitter: Jitter,
+    /// As asked for.
+    pub(super) spread: Option<Duration>,
+    pub(super) limits: Limits,
+}
+
+/// What reading takes at the most, as far as a silence that grows meanwhile is concerned; what takes
+/// longer is noticed when the socket's turn comes.
+const READING: Duration = Duration::from_secs(1);
+
+impl Wanted<'_> {
+    /// Observes, and decides over each socket as it comes. Those that were `tried` are left out.
+    ///
+    /// # Errors
+    /// When nothing can be read.
+    pub(super) fn plan(&self, tried: &HashSet<u64>) -> Result<Plan, CommandError> {
+        let spread = self.spread.unwrap_or_default();
+        let plan = self.plan_within(spread + READING, tried)?;
+        let timeouts = |one: &Planned| one.step.user_timeout.is_some();
+        if plan.pace.spread <= spread || !plan.planned.iter().any(timeouts) {
+            return Ok(plan);
+        }
+        // Setting takes longer than was thought, and the silence that a user timeout has to leave
+        // room for grows meanwhile: the same once more with that in mind.
+        self.plan_within(plan.pace.spread + READING, tried)
+    }
+
+    fn plan_within(&self, delay: Duration, tried: &HashSet<u64>) -> Result<Plan, CommandError> {
+        let terms = Terms {
+            hz: self.hz,
+            jitter: self.jitter,
+            delay,
+            ..Terms::default()
+        };
+        let mut planning = Planning::new(&self.rule, &terms, tried);
+        let surveyed = (self.machine.survey)(&self.options, &mut |row| {
+            planning.take(row);
+            Ok(())
+        })?;
+        let mut planned = planning.planned;
+        planned.sort_by_key(|one| !one.is_listener);
+        let mut load = planning.load;
+        load.idle = load.idle.or(planning.shortest);
+        Ok(Plan {
+            planned,
+            counts: planning.counts,
+            pace: Pace::plan(&load, self.hz, self.spread, &self.limits),
+            delay,
+            effect: planning.effect,
+            surveyed,
+        })
+    }
 }
 
 struct Planning<'a> {
@@ -132,7 +151,20 @@ struct Planning<'a> {
     effect: Tally,
 }
 
-impl Planning<'_> {
+impl<'a> Planning<'a> {
+    fn new(rule: &'a Rule, terms: &'a Terms, tried: &'a HashSet<u64>) -> Self {
+        Self {
+            rule,
+            terms,
+            tried,
+            planned: Vec::new(),
+            counts: Counts::default(),
+            load: Load::new(&rule.asked, terms.jitter),
+            shortest: None,
+            effect: Tally::default(),
+        }
+    }
+
     fn take(&mut self, row: &Row<'_>) {
         let verdict = decide(self.rule, row.connection, row.namespace, self.terms);
         let kind = self.kind(row);
@@ -191,7 +223,7 @@ impl Planning<'_> {
 }
 
 /// How a step on this socket can be made.
-fn planned(row: &Row<'_>, step: Step) -> Result<Planned, Skip> {
+pub(super) fn planned(row: &Row<'_>, step: Step) -> Result<Planned, Skip> {
     let connection = row.connection;
     let mut ways = connection.owner.processes.iter().map(|process| Way {
         pid: process.pid,

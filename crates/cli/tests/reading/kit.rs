@@ -9,6 +9,7 @@ pub(crate) mod listing;
 pub(crate) mod netns;
 pub(crate) mod openly;
 pub(crate) mod pair;
+pub(crate) mod redis;
 pub(crate) mod socket;
 pub(crate) mod ss;
 pub(crate) mod sys;
