@@ -234,8 +234,8 @@ iter-tcp\t''
 pidfd\t''
 sock-diag\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l mode -d 'Who wins where program and command want different things' -r -f -a "fill\t''
@@ -435,8 +435,8 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l idle -d 'Silence before the first probe, 1s to 32767s (TCP_KEEPIDLE)' -r
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l interval -d 'Time between probes, 1s to 32767s (TCP_KEEPINTVL)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l user-timeout -d 'Also give up when sent data stays unacknowledged for so long (TCP_USER_TIMEOUT); `auto` is idle + interval x probes' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -l mode -d 'Who wins where the program sets its own: fill (the program), tighten (the faster), override (these settings)' -r -f -a "fill\t''
