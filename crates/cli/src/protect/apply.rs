@@ -84,7 +84,15 @@ impl<'a> Setting<'a> {
             &transaction.undoes,
             &[change],
         )?;
-        let file = Connections::create(state_dir, &name, begun.id, &sink.boot())?;
+        let file = match Connections::create(state_dir, &name, begun.id, &sink.boot()) {
+            Ok(file) => file,
+            Err(error) => {
+                // That nothing was set is told, if it can be.
+                let nothing = [Err("left, since its file could not be written".to_owned())];
+                let _ = journal.conclude(begun, sink.clock(), &nothing);
+                return Err(error);
+            }
+        };
         let outcome = Outcome {
             id: Some(begun.id),
             notes: journal.past.notes.clone(),

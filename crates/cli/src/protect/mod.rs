@@ -6,6 +6,8 @@ pub(crate) mod held;
 mod outcome;
 mod plan;
 mod report;
+#[cfg(test)]
+mod tests;
 pub(crate) mod undo;
 
 use std::collections::HashSet;
@@ -14,9 +16,8 @@ use std::io::Write;
 use sockpulse_core::change::Undoes;
 
 use crate::app::Face;
-use crate::error::{CommandError, ErrorKind, Exit};
+use crate::error::{CommandError, Exit};
 use crate::machine::Machine;
-use crate::options::OutputFormat;
 use apply::{Setting, Transaction};
 use args::ProtectArgs;
 use outcome::Outcome;
@@ -34,10 +35,6 @@ pub(crate) fn run(
     out: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
-    if matches!(face.output, OutputFormat::Csv | OutputFormat::JsonLines) {
-        let message = "protect prints text or one JSON document";
-        return Err(CommandError::new(ErrorKind::Usage, message).hint("use -o table or json"));
-    }
     let mut sink = (machine.changes)();
     let wanted = Wanted {
         machine,

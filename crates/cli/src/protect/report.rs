@@ -65,7 +65,6 @@ impl Report<'_> {
     }
 
     fn exit(&self) -> Exit {
-        let unseen = |skip: &Skip| matches!(skip, Skip::Unseen(_) | Skip::NoProcess);
         let partial = self.surveyed.coverage.is_partial()
             || self.counts.skipped.keys().any(unseen)
             || self.outcome.is_some_and(Outcome::is_partial);
@@ -200,20 +199,31 @@ impl Report<'_> {
 
     fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let Some(outcome) = self.outcome else {
-            return lines;
-        };
-        lines.extend(outcome.notes.iter().map(|note| format!("note: {note}")));
-        if let Some(failure) = &outcome.failure {
-            lines.push(format!("not changed: {}", coverage::shown(failure)));
+        let unreached = self.counts.skipped.iter().filter(|(skip, _)| unseen(skip));
+        for (skip, count) in unreached {
+            lines.push(format!(
+                "not reached: {}: {}",
+                counted(*count, "socket"),
+                skip.why()
+            ));
         }
-        let denied = outcome.refused.contains_key(&Refused::NotPermitted)
-            || self
-                .counts
-                .skipped
-                .contains_key(&Skip::Unseen(Unseen::NotPermitted));
+        let mut denied = self
+            .counts
+            .skipped
+            .contains_key(&Skip::Unseen(Unseen::NotPermitted));
+        if let Some(outcome) = self.outcome {
+            lines.extend(outcome.notes.iter().map(|note| format!("note: {note}")));
+            let failure = outcome.failure.iter();
+            lines.extend(failure.map(|why| format!("not changed: {}", coverage::shown(why))));
+            denied |= outcome.refused.contains_key(&Refused::NotPermitted);
+        }
         if denied {
             lines.push("hint: run as root, or grant CAP_SYS_PTRACE".into());
+        }
+        if self.counts.skipped.contains_key(&Skip::NoProcess) {
+            lines.push(
+                "hint: what waits to be accepted has a process then: run it again later".into(),
+            );
         }
         lines
     }
@@ -241,7 +251,7 @@ impl Report<'_> {
                 "spread_ms": millis(self.pace.spread),
                 "busiest_second": self.pace.busiest_second,
                 "busiest_tick": self.pace.busiest_tick,
-                "cpu_ms_in_busiest_second": millis(self.pace.cpu),
+                "cpu_us_in_busiest_second": u64::try_from(self.pace.cpu.as_micros()).unwrap_or(u64::MAX),
             },
             "coverage": serde_json::from_slice::<Json>(&coverage).unwrap_or_default(),
         });
@@ -250,6 +260,11 @@ impl Report<'_> {
             _ => Map::new(),
         }
     }
+}
+
+/// Whether something misses that a right, or another moment, would have shown.
+const fn unseen(skip: &Skip) -> bool {
+    matches!(skip, Skip::Unseen(_) | Skip::NoProcess)
 }
 
 /// Columns of what stands before the facts.

@@ -219,6 +219,9 @@ impl Back {
             (Vec::new(), ids.clone())
         };
         let undoes = Undoes { wholly, partly };
+        if self.planned.is_empty() && undoes.wholly.is_empty() {
+            return Ok(Outcome::default());
+        }
         if self.planned.is_empty() {
             // Nothing of it is left: the next undo goes on to what was changed before.
             let mut journal = Journal::open(wish.state_dir, stderr)?;
