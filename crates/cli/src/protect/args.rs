@@ -120,6 +120,7 @@ impl ProtectArgs {
         Limits {
             per_second: self.max_probes_per_second,
             per_bucket: usual.per_bucket.min(self.max_probes_per_second),
+            ..usual
         }
     }
 }

@@ -140,7 +140,8 @@ impl Warning {
                 human(*limit)
             ),
             Self::OpenConnections { limit } => format!(
-                "the user timeout is for new connections: silent for {}, one loss ends them",
+                "set on a connection that is silent for {} already, the user timeout ends it \
+                 with its first lost probe",
                 human(*limit)
             ),
             Self::HeavyLoss { survives } => format!(

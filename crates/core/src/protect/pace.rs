@@ -16,9 +16,6 @@ use crate::wheel::Hz;
 /// about 5 s, both ends on one machine (measured on 6.18 over loopback).
 const PROBE_COST: Duration = Duration::from_micros(5);
 
-/// Spreads are looked for up to this: a month.
-const LONGEST_SPREAD_MS: u64 = 30 * 86_400_000;
-
 /// What every namespace begins with.
 const KERNELS_IDLE_S: u64 = 7_200;
 
@@ -93,6 +90,10 @@ pub struct Limits {
     /// At one tick of the timer wheel: half of what loopback takes before it drops
     /// (`netdev_max_backlog`).
     pub per_bucket: u64,
+    /// The longest spread that is chosen for the sake of the other two. Beyond it more probes come
+    /// together: devices other than loopback tell TCP what they drop, and it tries again after half
+    /// a second without counting.
+    pub longest: Duration,
 }
 
 impl Default for Limits {
@@ -100,6 +101,7 @@ impl Default for Limits {
         Self {
             per_second: 1_000,
             per_bucket: 500,
+            longest: Duration::from_mins(5),
         }
     }
 }
@@ -119,14 +121,16 @@ pub struct Pace {
 
 impl Pace {
     /// What comes of the load when it is spread over this time, or over the least time that keeps
-    /// within the limits. Where the tick rate is unknown, the worst of the usual ones is taken.
+    /// within the limits, the longest if none does. Where the tick rate is unknown, the worst of the
+    /// usual ones is taken.
     #[must_use]
     pub fn plan(load: &Load, hz: Option<Hz>, spread: Option<Duration>, limits: &Limits) -> Self {
         if let Some(spread) = spread {
             return Self::of(load, hz, spread);
         }
         let keeps = |ms| Self::of(load, hz, Duration::from_millis(ms)).keeps(limits);
-        let (mut least, mut most) = (0, LONGEST_SPREAD_MS);
+        let longest = u64::try_from(limits.longest.as_millis()).unwrap_or(u64::MAX);
+        let (mut least, mut most) = (0, longest);
         while least < most {
             let middle = u64::midpoint(least, most);
             if keeps(middle) {
@@ -337,8 +341,24 @@ mod tests {
     }
 
     #[test]
-    fn the_least_spread_that_keeps_is_found() {
+    fn a_spread_is_no_longer_than_is_borne() {
+        let load = Load {
+            later: 10_000,
+            idle: KeepIdle::new(7200).ok(),
+            ..Load::default()
+        };
         let limits = Limits::default();
+        let pace = Pace::plan(&load, Hz::new(250), None, &limits);
+        assert_eq!(pace.spread, limits.longest);
+        assert!(!pace.keeps(&limits));
+    }
+
+    #[test]
+    fn the_least_spread_that_keeps_is_found() {
+        let limits = Limits {
+            longest: Duration::from_hours(24),
+            ..Limits::default()
+        };
         for (later, idle) in [(100, 60), (10_000, 60), (1_000_000, 60), (10_000, 7200)] {
             let load = Load {
                 later,
