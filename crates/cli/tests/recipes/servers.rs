@@ -2,20 +2,17 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use rustix::process::Signal;
 use sockpulse_cli::software::Software;
 
+use crate::cluster::{Cluster, NOBODY, PROGRAMS};
 use crate::expected::expect;
 use crate::kit::deadline::wait_for;
 use crate::kit::netns::Netns;
-use crate::software::{Daemon, Folder, command, ready, said};
+use crate::software::{Daemon, Folder, command, ready};
 use crate::{awkward, only, text_and_gives, typical};
-
-/// A user without rights, in every Debian.
-const NOBODY: u32 = 65_534;
 
 /// A connection to a server that needs a moment to start.
 pub(crate) fn connect(netns: &Netns, port: u16) -> TcpStream {
@@ -44,36 +41,17 @@ fn root_redis_does_as_configured() {
 
 #[test]
 fn root_postgresql_and_libpq_do_as_configured() {
-    let programs = ["initdb", "postgres", "psql"].map(Path::new);
-    if !ready("postgresql", &programs) {
+    if !ready("postgresql", &PROGRAMS.map(Path::new)) {
         return;
     }
     let (netns, folder) = (Netns::anonymous(), Folder::new());
-    let data = folder.at("data");
-    std::fs::create_dir(&data).unwrap();
-    chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
-    let mut initdb = command("initdb");
-    initdb.args([
-        "--no-sync",
-        "--username=postgres",
-        "--auth=trust",
-        "--pgdata",
-    ]);
-    said(&netns, unprivileged(initdb.arg(&data)));
-    let defaults = std::fs::read_to_string(data.join("postgresql.conf")).unwrap();
+    let cluster = Cluster::create(&netns, &folder);
 
     for settings in [typical(), awkward()] {
         let (text, server) = text_and_gives(only(Software::Postgresql, &settings));
         let (url, client) = text_and_gives(only(Software::Libpq, &settings));
-        let rest = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nfsync = off\n";
-        std::fs::write(
-            data.join("postgresql.conf"),
-            format!("{defaults}\n{text}{rest}"),
-        )
-        .unwrap();
-        let mut postgres = command("postgres");
-        let postgres = unprivileged(postgres.arg("-D").arg(&data));
-        let _postgres = Daemon::start(&netns, postgres, Signal::INT);
+        let listen = "listen_addresses = '127.0.0.1'\n";
+        let _postgres = cluster.start(&netns, &(text + listen));
         drop(connect(&netns, 5432));
         let url = url.trim_end().replace("USER@HOST", "postgres@127.0.0.1");
         let url = url.replace("/DATABASE", "/postgres");
@@ -94,10 +72,6 @@ fn root_postgresql_and_libpq_do_as_configured() {
         expect(&netns, &["--local", ":5432"], &server, "postgresql");
         expect(&netns, &["--remote", ":5432"], &client, "libpq");
     }
-}
-
-fn unprivileged(command: &mut std::process::Command) -> &mut std::process::Command {
-    command.uid(NOBODY).gid(NOBODY).current_dir("/")
 }
 
 #[test]
