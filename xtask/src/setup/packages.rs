@@ -49,7 +49,7 @@ pub(super) const BASE: [Package; 14] = [
 ];
 
 /// What only the tests need, above all the software that there are recipes for.
-pub(super) const SOFTWARE: [Package; 13] = [
+pub(super) const SOFTWARE: [Package; 14] = [
     program("nginx", "nginx", "tests: a recipe"),
     program("haproxy", "haproxy", "tests: a recipe"),
     // Without its daemon's unit: the program alone.
@@ -64,6 +64,7 @@ pub(super) const SOFTWARE: [Package; 13] = [
     ),
     program("default-jdk-headless", "javac", "tests: a recipe"),
     program("nodejs", "node", "tests: a recipe"),
+    program("crun", "crun", "tests: a container"),
     program("curl", "curl", "tests: a client under the preload library"),
     program("musl-tools", "musl-gcc", "tests: programs of another libc"),
     program("python3", "python3", "tests: a recipe"),
