@@ -52,8 +52,11 @@ const TEXT_ONLY: [&str; 3] = ["completions", "man", "run"];
 #[must_use]
 pub fn main() -> ExitCode {
     tell_panics();
-    let mut out = match stdout::open() {
-        Ok(out) => out,
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut out: Box<dyn Write> = match stdout::open() {
+        Ok(out) => Box::new(out),
+        // The program that it starts may well do without.
+        Err(_) if starts_a_program(&words) => Box::new(io::sink()),
         Err(error) => {
             let error =
                 CommandError::output(error).hint("open standard output: > FILE, or > /dev/null");
@@ -61,8 +64,13 @@ pub fn main() -> ExitCode {
             return error.status().into();
         }
     };
-    let words = std::env::args_os().collect();
     run(words, &Machine::THIS, &mut out, &mut io::stderr()).into()
+}
+
+fn starts_a_program(words: &[OsString]) -> bool {
+    let mut words = words.iter().skip(1);
+    let command = words.find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    command.is_some_and(|command| command == "run")
 }
 
 /// A panic is a bug: says so, in whichever thread, and ends the process with status 70.
