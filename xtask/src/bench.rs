@@ -16,6 +16,7 @@ mod floor;
 mod hold;
 mod measure;
 mod report;
+mod running;
 mod stage;
 
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -40,6 +41,9 @@ pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
     match words {
         ["list"] => list(FULL, interrupt),
         ["list", "--connections", count] => list(number(count, words)?, interrupt),
+        ["run"] => running::run(interrupt),
+        // With a product that is built already.
+        ["run", product] => running::measure(std::path::Path::new(product), interrupt),
         ["stage", count] => stage::run(number(count, words)?),
         ["hold", index, count] => hold::run(number(index, words)?, number(count, words)?),
         ["floor", kind] => floor::run(kind),
