@@ -58,6 +58,7 @@ fn help() {
         ("help_defaults_set", "defaults set --help"),
         ("help_defaults_reset", "defaults reset --help"),
         ("help_undo", "undo --help"),
+        ("help_run", "run --help"),
         ("help_explain", "explain --help"),
         ("help_plan", "plan --help"),
         ("help_completions", "completions --help"),
@@ -111,6 +112,22 @@ fn values_that_are_impossible_are_refused_with_the_reason() {
         "audit list",
         "explain SP001 -o json",
         "-o csv man",
+    ]));
+}
+
+/// None of these starts anything: a program that was started would take this test's place.
+#[test]
+fn run_refuses_before_it_starts_anything() {
+    insta::assert_snapshot!(answers(&[
+        "run",
+        "run --idle 60s --",
+        "run --mode off -- true",
+        "run --method ptrace -- true",
+        "run --remote 10.0.0.1/8 -- true",
+        "run --port 0 true",
+        "run -o json -- true",
+        "run -- /nonexistent/program",
+        "run /etc",
     ]));
 }
 

@@ -68,7 +68,11 @@ fn in_path(name: &OsStr) -> Result<PathBuf, Errno> {
     }
     if name.as_bytes().contains(&b'/') {
         access(name, Access::EXEC_OK)?;
-        return Ok(name.into());
+        // A folder may be executed too, in its own way.
+        return match Path::new(name).is_dir() {
+            true => Err(Errno::ACCESS),
+            false => Ok(name.into()),
+        };
     }
     let mut found = Err(Errno::NOENT);
     // What execvp(3) takes where there is none.
@@ -174,6 +178,7 @@ mod tests {
         assert_eq!(errno("no-such-program-anywhere"), Errno::NOENT);
         assert_eq!(errno(""), Errno::NOENT);
         assert_eq!(errno("/etc/hostname/x"), Errno::NOTDIR);
+        assert_eq!(errno("/etc"), Errno::ACCESS);
     }
 
     #[test]

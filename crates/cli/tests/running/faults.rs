@@ -374,3 +374,64 @@ fn root_run_within_run() {
     );
     scene.nobody_stays();
 }
+
+/// The library, built as it is for users, beside the binary under test.
+fn with_library(scene: &Scene) {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo
+        .args(["--quiet", "preload"])
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+    let ran = crate::kit::listing::run(&mut cargo);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let name = "libsockpulse_preload.so";
+    std::fs::copy(target.join("preload").join(name), scene.folder.at(name)).unwrap();
+}
+
+#[test]
+fn root_auto_takes_the_library_where_seccomp_is_refused() {
+    if !ready("auto", &["gcc", PYTHON].map(Path::new)) {
+        return;
+    }
+    let scene = Scene::new();
+    with_library(&scene);
+    let sockpulse = scene.folder.at("sockpulse");
+    let sockpulse = sockpulse.to_str().unwrap();
+    let script = STEPS.replace("for line in sys.stdin:", "for line in 'ab':");
+    let program = [PYTHON, "-c", &script];
+    // Both have the same wishes, so that nobody can tell who was first.
+    let mut inner = vec![sockpulse, "run", "--idle", "61s", "--"];
+    inner.extend(program);
+    let nested = scene.ended(&mut scene.under(&[], &inner));
+    assert_eq!(nested.stdout, "1 61 61\n1 61 61\n", "{nested:?}");
+    assert!(nested.stderr.contains("WARN method preload"), "{nested:?}");
+    assert!(
+        nested.stderr.contains("a seccomp supervisor already"),
+        "{nested:?}"
+    );
+
+    // Filters of service managers kill instead of refusing.
+    let kill = DENY.replace("SECCOMP_RET_ERRNO | EPERM", "SECCOMP_RET_KILL_PROCESS");
+    let kill = scene.compiled("gcc", "kill", &kill, &[]);
+    let mut words = vec![
+        kill.to_str().unwrap(),
+        sockpulse,
+        "run",
+        "--idle",
+        "61s",
+        "--",
+    ];
+    words.extend(program);
+    let killed = scene.ended(&mut scene.alone(&words));
+    assert_eq!(killed.stdout, "1 61 61\n1 61 61\n", "{killed:?}");
+    assert!(killed.stderr.contains("WARN method preload"), "{killed:?}");
+
+    // No library reaches a static program: then nothing is started.
+    let fixed = scene.compiled("gcc", "static", "int main() { return 0; }", &["-static"]);
+    let inner = [sockpulse, "run", "--", fixed.to_str().unwrap()];
+    let refused = scene.ended(&mut scene.under(&[], &inner));
+    assert_eq!(refused.status, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("is static"), "{refused:?}");
+    scene.nobody_stays();
+}
