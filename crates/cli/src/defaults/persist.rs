@@ -182,6 +182,15 @@ fn own_files(tree: &Tree) -> Result<Vec<(String, String)>, CommandError> {
     Ok(own)
 }
 
+/// Whether a file of ours with this text sets any default.
+pub(super) fn sets_defaults(text: &Value) -> bool {
+    let Value::Text(text) = text else {
+        return false;
+    };
+    let mut sysctls = Sysctl::ALL.into_iter();
+    sysctls.any(|sysctl| value_in(text, sysctl).is_some())
+}
+
 /// What a file of ours sets a default to.
 fn value_in(text: &str, sysctl: Sysctl) -> Option<i64> {
     let parsed = persisted::parse(text.as_bytes(), Program::SystemdSysctl);

@@ -163,7 +163,8 @@ fn tell_unknown_files(
     for change in persist::plan_removal(sink, "")? {
         let mut planned = back.plan.changes.iter().map(|planned| &planned.target);
         let is_planned = planned.any(|target| target.is(&change.target));
-        if is_planned || back.left.iter().any(|left| left.stands_at(&change.target)) {
+        let is_left = back.left.iter().any(|left| left.stands_at(&change.target));
+        if is_planned || is_left || !persist::sets_defaults(&change.before) {
             continue;
         }
         if let Target::PersistedFile { path } = &change.target {

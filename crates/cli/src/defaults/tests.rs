@@ -688,6 +688,27 @@ fn every_reset_is_undone_like_any_other_change() {
 }
 
 #[test]
+fn a_reset_leaves_the_lines_of_others_in_our_file() {
+    const OURS: &str = "/etc/sysctl.d/zz-sockpulse.conf";
+    let state = State::new("edited");
+    state.run("defaults set --idle 2m --persist");
+    world(|world| {
+        world
+            .files
+            .get_mut(OURS)
+            .unwrap()
+            .push_str("vm.swappiness = 3\n")
+    });
+    state.run("defaults set --probes 4 --persist");
+    let said = state.run("defaults reset");
+    assert!(said.ends_with("exit status 0\n"), "{said}");
+    let text = world(|world| world.files[OURS].clone());
+    assert_eq!(text, "vm.swappiness = 3\n");
+    let said = state.run("defaults reset");
+    assert!(!said.contains("still sets defaults"), "{said}");
+}
+
+#[test]
 fn what_may_be_there_is_not_called_gone() {
     let state = State::new("hidden");
     state.run("defaults set --idle 2m --netns all");

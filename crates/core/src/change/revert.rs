@@ -171,7 +171,8 @@ pub fn set_by(journal: &[Transaction], id: u64, target: &Target, now: &Value) ->
 }
 
 /// What of ours stands at each target: one change from what was there before our first to what we
-/// set last. Where someone else changed the value in between, what they set is what was there before.
+/// set last. Where someone else changed the value in between, what they set is what was there before;
+/// of a file the lines that are theirs.
 ///
 /// Whether a change without an outcome was made is told by what was found at the next one there, and
 /// for the last one by `now`: it was if its value is there.
@@ -202,7 +203,7 @@ pub fn standing(
         {
             Some(known) => {
                 if known.after != change.before {
-                    known.before = change.before.clone();
+                    known.before = without(known, &change.before);
                 }
                 // The namespace of the host has other numbers after a boot.
                 known.target = change.target.clone();
@@ -213,6 +214,37 @@ pub fn standing(
     }
     chains.retain(|chain| chain.before != chain.after);
     chains
+}
+
+/// What would be found if it were not for our change: of a file that someone edited since, their lines
+/// with those that were there before ours.
+fn without(ours: &Change, found: &Value) -> Value {
+    let (Target::PersistedFile { .. }, Value::Text(set), Value::Text(found_text)) =
+        (&ours.target, &ours.after, found)
+    else {
+        return found.clone();
+    };
+    let had = match &ours.before {
+        Value::Text(text) => text.as_str(),
+        _ => "",
+    };
+    let is_ours = |line: &&str| lines_hold(set, line) && !lines_hold(had, line);
+    let is_back = |line: &&str| !lines_hold(set, line) && !lines_hold(found_text, line);
+    let theirs = found_text.lines().filter(|line| !is_ours(line));
+    let mut text = String::new();
+    for line in theirs.chain(had.lines().filter(is_back)) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    if text.is_empty() && ours.before == Value::Absent {
+        Value::Absent
+    } else {
+        Value::Text(text)
+    }
+}
+
+fn lines_hold(text: &str, line: &str) -> bool {
+    text.lines().any(|one| one == line)
 }
 
 #[cfg(test)]
@@ -358,6 +390,43 @@ mod tests {
                 stands(&[transaction(1, &[], changes)]),
                 expected,
                 "{changes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_file_that_was_edited_in_between_the_lines_of_others_stay() {
+        let text = |text: &str| match text {
+            "" => Value::Absent,
+            text => Value::Text(text.into()),
+        };
+        for (first, second, expected) in [
+            (
+                ("", "# ours\nidle\n"),
+                ("# ours\nidle\nswap\n", "b"),
+                "swap\n",
+            ),
+            (
+                ("", "# ours\nidle\n"),
+                ("# ours\nidle 9\n", "b"),
+                "idle 9\n",
+            ),
+            (("", "# ours\nidle\n"), ("idle\n", "b"), ""),
+            (("", "# ours\nidle\n"), ("", "b"), ""),
+            (("a\nb\n", "a\nidle\n"), ("a\nidle\nc\n", "b"), "a\nc\nb\n"),
+            (("a\n", "idle\n"), ("a\n", "b"), "a\n"),
+        ] {
+            let mut made = transaction(1, &[], &[(0, 0), (0, 0)]);
+            for (record, (before, after)) in made.records.iter_mut().zip([first, second]) {
+                record.change.target = Target::PersistedFile { path: "p".into() };
+                record.change.before = text(before);
+                record.change.after = text(after);
+            }
+            let stands = stands(&[made]);
+            assert_eq!(
+                stands,
+                [(text(expected), text("b"))],
+                "{first:?} {second:?}"
             );
         }
     }
