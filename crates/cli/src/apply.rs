@@ -134,6 +134,22 @@ fn apply(
     Ok(applied)
 }
 
+/// Whether a plan could be carried out, as far as that is seen without changing anything.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn rehearse(
+    sink: &mut dyn ChangeSink,
+    plan: &Plan,
+    state_dir: &Path,
+) -> Result<(), CommandError> {
+    if plan.is_empty() {
+        return Ok(());
+    }
+    check(sink, plan)?;
+    journal::may_write(state_dir)
+}
+
 /// A file that cannot be written stops everything before it begins; so do namespaces of which none
 /// can be changed.
 ///

@@ -259,6 +259,7 @@ fn root_a_full_disk_of_the_journal_changes_nothing() {
         status $SOCKPULSE defaults set --idle 2m
         mount -o remount,ro /var/lib
         status $SOCKPULSE defaults set --idle 2m
+        status $SOCKPULSE defaults set --idle 2m --dry-run
         echo "now $(values)"
         status $SOCKPULSE defaults set --idle 2m --state-dir /run/state
         echo "then $(values)"
@@ -272,12 +273,13 @@ fn root_a_full_disk_of_the_journal_changes_nothing() {
             "failed to write the journal /var/lib/sockpulse",
             "No space left on device",
             "Read-only file system",
+            "would fail: failed to write the journal",
             "hint: keep it where there is room: --state-dir DIR",
             "now 7200 75 9",
             "then 120 75 9",
         ],
     );
-    assert_eq!(said.matches("status 3").count(), 2, "{said}");
+    assert_eq!(said.matches("status 3").count(), 3, "{said}");
 }
 
 #[test]

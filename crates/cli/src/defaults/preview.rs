@@ -8,6 +8,7 @@ use sockpulse_core::{Hz, Namespace, NetnsId, Target, assess};
 
 use super::args::SetArgs;
 use super::impact::{Impact, Remember};
+use super::rearm::Unseen;
 use super::{DocumentOrText, survey_options};
 use crate::coverage::counted;
 use crate::error::Exit;
@@ -56,17 +57,23 @@ impl Preview {
             self.add(row, &target, &mut impact);
             Ok(())
         });
-        if let Err(error) = surveyed {
-            report.warn(format!("note: connections could not be read: {error}"));
-            return Exit::Done;
-        }
+        let coverage = match surveyed {
+            Ok(surveyed) => surveyed.coverage,
+            Err(error) => {
+                report.warn(format!("note: connections could not be read: {error}"));
+                return if args.rearm {
+                    Exit::Partial
+                } else {
+                    Exit::Done
+                };
+            }
+        };
         report.lines(impact.kinds());
         report.field("impact", impact.json());
         if args.rearm {
-            rearm(&impact, report);
-        } else {
-            report.lines(impact.would_wait());
+            return rearm(&impact, &Unseen::of(&impact, &coverage), report);
         }
+        report.lines(impact.would_wait());
         Exit::Done
     }
 
@@ -85,8 +92,8 @@ impl Preview {
     }
 }
 
-/// What `--rearm` would do.
-fn rearm(impact: &Impact, report: &mut DocumentOrText<'_>) {
+/// What `--rearm` would do, with the exit status that it would end with.
+fn rearm(impact: &Impact, unseen: &Unseen, report: &mut DocumentOrText<'_>) -> Exit {
     let count = |owned: bool| {
         let waiting = impact.waiting.iter();
         let these = waiting.filter(|one| one.process.is_some() == owned);
@@ -94,6 +101,7 @@ fn rearm(impact: &Impact, report: &mut DocumentOrText<'_>) {
     };
     let (within, out) = (count(true), count(false));
     report.say(match within {
+        0 if unseen.connections > 0 => "no timer was seen that would be armed anew".into(),
         0 => "no timer would be armed anew".into(),
         n => format!("{} would be armed anew", counted(n, "timer")),
     });
@@ -105,6 +113,12 @@ fn rearm(impact: &Impact, report: &mut DocumentOrText<'_>) {
     }
     report.field(
         "rearm",
-        json!({ "asked": within + out, "out_of_reach": out }),
+        json!({ "asked": within + out, "out_of_reach": out, "unknown": unseen.connections }),
     );
+    unseen.tell(report);
+    if out + unseen.connections > 0 {
+        Exit::Partial
+    } else {
+        Exit::Done
+    }
 }

@@ -17,6 +17,9 @@ use crate::coverage::{counted, shown};
 use crate::error::Exit;
 use crate::sink::ChangeSink;
 
+/// What reaching into a process needs.
+const PTRACE: &str = "run as root, or grant CAP_SYS_PTRACE";
+
 /// What became of the timers.
 #[derive(Debug, Default)]
 pub(super) struct Rearmed {
@@ -37,7 +40,7 @@ pub(super) struct Rearmed {
 /// Connections of which it is not known whether they wait for a timer.
 #[derive(Debug, Default)]
 pub(super) struct Unseen {
-    connections: u64,
+    pub(super) connections: u64,
     /// What would help.
     hints: Vec<String>,
 }
@@ -47,7 +50,7 @@ impl Unseen {
         let mut hints: Vec<String> = Vec::new();
         let refused = coverage.unknown_settings.get(&Why::NotPermitted);
         if refused.is_some_and(|count| *count > 0) {
-            hints.push("run as root, or grant CAP_SYS_PTRACE".into());
+            hints.push(PTRACE.into());
         }
         for remedy in coverage.gaps.iter().filter_map(|gap| gap.remedy.as_deref()) {
             let remedy = shown(remedy);
@@ -59,6 +62,20 @@ impl Unseen {
             connections: impact.unknown_timers,
             hints,
         }
+    }
+
+    /// Says how many, and what would help.
+    pub(super) fn tell(&self, report: &mut DocumentOrText<'_>) {
+        if self.connections == 0 {
+            return;
+        }
+        report.warn(format!(
+            "{} with settings that could not be seen: it is not known whether a timer was armed \
+             before",
+            counted(self.connections, "connection")
+        ));
+        let hints = self.hints.iter().map(|hint| format!("hint: {hint}"));
+        hints.for_each(|hint| report.warn(hint));
     }
 }
 
@@ -170,18 +187,9 @@ impl Rearmed {
                 counted(self.failed, "timer")
             ));
         }
-        if unseen.connections > 0 {
-            report.warn(format!(
-                "{} with settings that could not be seen: it is not known whether a timer was \
-                 armed before",
-                counted(unseen.connections, "connection")
-            ));
-        }
-        if self.not_permitted > 0 {
-            report.warn("hint: run as root, or grant CAP_SYS_PTRACE".into());
-        } else if unseen.connections > 0 {
-            let hints = unseen.hints.iter().map(|hint| format!("hint: {hint}"));
-            hints.for_each(|hint| report.warn(hint));
+        unseen.tell(report);
+        if self.not_permitted > 0 && unseen.connections == 0 {
+            report.warn(format!("hint: {PTRACE}"));
         }
         report.field(
             "rearm",

@@ -1,6 +1,7 @@
 //! What a command that changes something prints: sentences for people, or one JSON document.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 use sockpulse_core::change::Change;
@@ -85,8 +86,8 @@ impl<'a> DocumentOrText<'a> {
     }
 
     /// Of a plan that is not carried out, what would stand in its way: said at the end.
-    pub(super) fn rehearse(&mut self, sink: &mut dyn ChangeSink, plan: &Plan) {
-        let refusal = apply::check(sink, plan).err().map(|error| {
+    pub(super) fn rehearse(&mut self, sink: &mut dyn ChangeSink, plan: &Plan, state_dir: &Path) {
+        let refusal = apply::rehearse(sink, plan, state_dir).err().map(|error| {
             let said = CommandError::new(error.kind(), format!("would fail: {error}"));
             let hints = error.hints().iter();
             (

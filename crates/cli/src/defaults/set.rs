@@ -56,7 +56,7 @@ pub(super) fn run(
         applied,
     };
     if args.writing.dry_run {
-        report.rehearse(&mut *sink, &setting.planned.plan);
+        report.rehearse(&mut *sink, &setting.planned.plan, state_dir);
     }
     let mut exit = setting.tell(&mut report);
     if in_vain {

@@ -227,7 +227,7 @@ pub(super) fn carry_out(
     let mut exit = match &applied {
         Some(applied) => report.outcome(applied, &back.plan.changes),
         None => {
-            report.rehearse(sink, &back.plan);
+            report.rehearse(sink, &back.plan, &writing.state_dir);
             report.notes(&back.notes);
             Exit::Done
         }

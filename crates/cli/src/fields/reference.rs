@@ -142,7 +142,7 @@ const DOCUMENTS: [(&str, &str, &str); 22] = [
         "rearm",
         "timers: `asked`, `done`, `changed`, `out_of_reach`, `not_permitted`, `failed`, \
          `unknown`, `stopped`; of a dry run \
-         `asked` and `out_of_reach`",
+         `asked`, `out_of_reach` and `unknown`",
     ),
     (
         "`reset`, `undo`",

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use sockpulse_core::change::{Change, Transaction, Undoes};
+use sockpulse_linux::file;
 
 use crate::error::{CommandError, ErrorKind};
 use holder::Holder;
@@ -72,6 +73,26 @@ pub(crate) fn read(folder: &Path) -> Result<Past, CommandError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Past::default()),
         Err(error) => Err(failed("read", &path, &error)),
     }
+}
+
+/// Whether it could be opened to be written, as far as that is seen without making it.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn may_write(folder: &Path) -> Result<(), CommandError> {
+    let path = folder.join(NAME);
+    let error = match opened(&path, OpenOptions::new().read(true).append(true)) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Err(refused) = file::may_replace(&path) else {
+                return Ok(());
+            };
+            let errno = refused.errno().map(io::Error::from);
+            errno.unwrap_or_else(|| io::Error::other(refused.reason()))
+        }
+        Err(error) => error,
+    };
+    Err(unwritable(&path, &error))
 }
 
 /// Nothing but a file is opened: a FIFO would wait for ever, and a link may lead anywhere.
@@ -452,9 +473,21 @@ mod tests {
         for error in [
             read(&folder.0).unwrap_err(),
             Journal::open(&folder.0, &mut io::sink()).unwrap_err(),
+            may_write(&folder.0).unwrap_err(),
         ] {
             assert!(error.to_string().ends_with("it is no file"), "{error}");
         }
+    }
+
+    #[test]
+    fn whether_it_could_be_written_is_seen_without_making_it() {
+        let folder = Folder::new("may");
+        may_write(&folder.0.join("deeper")).unwrap();
+        assert!(!folder.0.exists());
+        std::fs::write(&folder.0, b"").unwrap();
+        let error = may_write(&folder.0).unwrap_err();
+        assert!(error.hints()[0].contains("kept in a folder"), "{error}");
+        std::fs::remove_file(&folder.0).unwrap();
     }
 
     #[test]

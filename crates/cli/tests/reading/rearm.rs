@@ -108,21 +108,26 @@ pub(crate) fn root_timers_that_may_not_be_seen_are_not_called_none() {
     Options::ON.apply(&here);
     pair.here.set("tcp_keepalive_time", 600);
     let open = Openly::new();
-    let mut command = Command::new(NOBODY[0]);
-    command.args(&NOBODY[1..]).arg(open.sockpulse());
-    command.args(["defaults", "set", "--rearm"]);
-    let ran = pair.here.run(|| run(&mut command));
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert_eq!(ran.status, Some(3), "{said}{}", ran.stderr);
-    assert!(
-        said.contains("no timer was seen that had to be armed anew"),
-        "{said}"
-    );
-    for text in [
-        "it is not known whether a timer was armed",
-        "CAP_SYS_PTRACE",
+    for (dry, line) in [
+        (None, "no timer was seen that had to be armed anew"),
+        (
+            Some("--dry-run"),
+            "no timer was seen that would be armed anew",
+        ),
     ] {
-        assert!(ran.stderr.contains(text), "{}", ran.stderr);
+        let mut command = Command::new(NOBODY[0]);
+        command.args(&NOBODY[1..]).arg(open.sockpulse());
+        command.args(["defaults", "set", "--rearm"]).args(dry);
+        let ran = pair.here.run(|| run(&mut command));
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(ran.status, Some(3), "{said}{}", ran.stderr);
+        assert!(said.contains(line), "{said}");
+        for text in [
+            "it is not known whether a timer was armed",
+            "CAP_SYS_PTRACE",
+        ] {
+            assert!(ran.stderr.contains(text), "{}", ran.stderr);
+        }
     }
 }
 
