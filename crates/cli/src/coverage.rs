@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde_json::{Value as Json, json};
 pub(crate) use sockpulse_core::grouped;
-use sockpulse_core::{Coverage, Unseen};
+use sockpulse_core::{Coverage, Gap, Unseen};
 
 use crate::append;
 
@@ -67,25 +68,36 @@ pub(crate) fn report(
     Ok(())
 }
 
-/// Writes what was not seen, why, and below it what would help. One remedy often closes several gaps.
+/// Writes what was not seen, why, and below it what would help.
 pub(crate) fn gaps(coverage: &Coverage, stderr: &mut dyn Write) -> io::Result<()> {
+    let lines = gap_lines(&coverage.gaps);
+    lines.iter().try_for_each(|line| writeln!(stderr, "{line}"))
+}
+
+/// What was not seen, why, and below it what would help. One remedy often closes several gaps.
+pub(crate) fn gap_lines(gaps: &[Gap]) -> Vec<String> {
     let mut remedies: Vec<Option<&str>> = Vec::new();
-    for gap in &coverage.gaps {
+    for gap in gaps {
         if !remedies.contains(&gap.remedy.as_deref()) {
             remedies.push(gap.remedy.as_deref());
         }
     }
+    let mut lines = Vec::new();
     for remedy in remedies {
-        let gaps = coverage.gaps.iter();
-        for gap in gaps.filter(|gap| gap.remedy.as_deref() == remedy) {
+        for gap in gaps.iter().filter(|gap| gap.remedy.as_deref() == remedy) {
             let (what, why) = (shown(&gap.what), shown(&gap.why));
-            writeln!(stderr, "not seen: {what}: {why}")?;
+            lines.push(format!("not seen: {what}: {why}"));
         }
-        if let Some(remedy) = remedy {
-            writeln!(stderr, "hint: {}", shown(remedy))?;
-        }
+        lines.extend(remedy.map(|remedy| format!("hint: {}", shown(remedy))));
     }
-    Ok(())
+    lines
+}
+
+/// What was not seen, as JSON.
+pub(crate) fn gaps_json(gaps: &[Gap]) -> Json {
+    let gaps = gaps.iter();
+    gaps.map(|gap| json!({ "what": gap.what, "why": gap.why, "remedy": gap.remedy }))
+        .collect()
 }
 
 /// The coverage as a JSON object.

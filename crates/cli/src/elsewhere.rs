@@ -3,11 +3,13 @@
 
 use serde_json::{Value as Json, json};
 use sockpulse_core::change::dangers_of;
-use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, NetnsDefaults, Place, Settings, UserTimeout};
+use sockpulse_core::{
+    Gap, KeepCnt, KeepIdle, KeepIntvl, NetnsDefaults, Place, Settings, UserTimeout,
+};
 use sockpulse_linux::Proc;
 
 use crate::append;
-use crate::coverage::{counted, shown};
+use crate::coverage::{counted, gap_lines, gaps_json, shown};
 use crate::options::NetnsChoice;
 use crate::sink::{ChangeSink, Found, Inhabited};
 use crate::software::Software;
@@ -20,6 +22,8 @@ pub(crate) struct Elsewhere {
     /// How many were read.
     total: usize,
     others: Vec<Other>,
+    /// What could not be read.
+    gaps: Vec<Gap>,
 }
 
 /// A namespace that differs.
@@ -136,6 +140,7 @@ impl Elsewhere {
             total: found.namespaces.len(),
             others: found.namespaces.iter().filter_map(other).collect(),
             own,
+            gaps: found.gaps.clone(),
         })
     }
 
@@ -151,6 +156,8 @@ impl Elsewhere {
             }
         }];
         lines.extend(warnings(&self.own));
+        let gaps = gap_lines(&self.gaps).into_iter();
+        lines.extend(gaps.map(|line| format!("  {line}")));
         for other in self.others.iter().take(SHOWN) {
             lines.push(format!(
                 "  {}: {}",
@@ -204,6 +211,7 @@ impl Elsewhere {
             "warnings": sentences(&self.own),
             "namespaces": self.total,
             "differing": others.collect::<Vec<_>>(),
+            "gaps": gaps_json(&self.gaps),
         })
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use sockpulse_core::change::{Wish, dangers, dangers_of, value_of};
 use sockpulse_core::persisted::{Assignment, Persisted, Program, Sysctl};
-use sockpulse_core::{NetnsDefaults, NetnsId, human};
+use sockpulse_core::{Coverage, NetnsDefaults, NetnsId, human};
 
 use super::args::GetArgs;
 use super::impact::{Impact, Remember};
@@ -32,6 +32,8 @@ pub(super) struct Got {
     pub(super) links: Vec<(String, String)>,
     /// Connections by namespace, where they were asked for.
     pub(super) impact: Option<BTreeMap<NetnsId, Impact>>,
+    /// What was not seen, of namespaces and of connections.
+    pub(super) coverage: Coverage,
 }
 
 /// Problems of files that are told; more say the same.
@@ -56,8 +58,15 @@ pub(super) fn run(
     } else {
         (None, Surveyed::default())
     };
+    let mut coverage = surveyed.coverage;
+    for gap in &found.gaps {
+        if coverage.gaps.iter().all(|known| known.what != gap.what) {
+            coverage.gaps.push(gap.clone());
+        }
+    }
     let got = Got {
         found,
+        coverage,
         persisted: persist::at_boot(&*sink),
         links: persist::links(&sink.tree()),
         impact,
@@ -72,7 +81,7 @@ pub(super) fn run(
     out.write_all(&text)
         .and_then(|()| out.flush())
         .map_err(CommandError::output)?;
-    Ok(tell(&got, &surveyed, stderr))
+    Ok(tell(&got, stderr))
 }
 
 fn count(
@@ -89,22 +98,16 @@ fn count(
 }
 
 /// What stands on stderr: what was not seen, and what is wrong with files.
-fn tell(got: &Got, surveyed: &Surveyed, stderr: &mut dyn Write) -> Exit {
-    let mut coverage = surveyed.coverage.clone();
-    for gap in &got.found.gaps {
-        if coverage.gaps.iter().all(|known| known.what != gap.what) {
-            coverage.gaps.push(gap.clone());
-        }
-    }
+fn tell(got: &Got, stderr: &mut dyn Write) -> Exit {
     // There is nowhere to say that stderr is closed.
-    let _ = coverage::gaps(&coverage, stderr);
+    let _ = coverage::gaps(&got.coverage, stderr);
     for (sentence, names) in warnings(&got.found) {
         let _ = writeln!(stderr, "warning: {}: {sentence}", few(&names));
     }
     for problem in problems(got) {
         let _ = writeln!(stderr, "note: {}", shown(&problem));
     }
-    if coverage.gaps.is_empty() {
+    if got.coverage.gaps.is_empty() {
         Exit::Done
     } else {
         Exit::Partial

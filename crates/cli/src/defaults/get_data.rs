@@ -7,6 +7,7 @@ use sockpulse_core::persisted::{Assignment, Persisted, Program, Sysctl};
 use super::Impact;
 use super::get::{Got, dangers_in, drifts, problems};
 use crate::append;
+use crate::coverage::gaps_json;
 use crate::csv;
 use crate::screen::noticed_after;
 use crate::sink::Inhabited;
@@ -14,15 +15,10 @@ use crate::sink::Inhabited;
 /// One document with everything.
 pub(super) fn json(out: &mut Vec<u8>, got: &Got) {
     let namespaces = got.found.namespaces.iter().map(|one| namespace(got, one));
-    let gaps = got
-        .found
-        .gaps
-        .iter()
-        .map(|gap| json!({ "what": gap.what, "why": gap.why, "remedy": gap.remedy }));
     let document = json!({
         "schema_version": 1,
         "namespaces": namespaces.collect::<Vec<_>>(),
-        "gaps": gaps.collect::<Vec<_>>(),
+        "gaps": gaps_json(&got.coverage.gaps),
         "problems": problems(got),
     });
     append::json_document(out, &document.to_string());

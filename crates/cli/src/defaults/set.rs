@@ -14,7 +14,7 @@ use super::rearm::{self, Unseen};
 use super::{DocumentOrText, persist, survey_options};
 use crate::app::Face;
 use crate::apply::{self, Applied, Plan};
-use crate::coverage::shown;
+use crate::coverage::{self, shown};
 use crate::error::{CommandError, ErrorKind, Exit};
 use crate::journal::Past;
 use crate::machine::Machine;
@@ -224,10 +224,8 @@ impl Setting<'_> {
             report.warn(format!("warning: {sentence}"));
         }
         report.field("warnings", sentences.into());
-        for gap in &self.planned.found.gaps {
-            let (what, why) = (shown(&gap.what), shown(&gap.why));
-            report.warn(format!("not seen: {what}: {why}"));
-        }
+        let gaps = coverage::gap_lines(&self.planned.found.gaps);
+        gaps.into_iter().for_each(|line| report.warn(line));
         for obstacle in &self.planned.obstacles {
             report.warn(format!("overridden: {}", obstacle.sentence()));
         }
