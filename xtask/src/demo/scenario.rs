@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::redis::{RedisClient, client_list, clients};
 use super::screen::Screen;
@@ -14,7 +14,7 @@ use crate::process;
 use crate::topology::Topology;
 
 /// How many steps [`run`] shows.
-pub(super) const STEPS: u8 = 7;
+pub(super) const STEPS: u8 = 8;
 
 const CLIENT_HOSTS: u8 = 6;
 const VANISHING_HOSTS: usize = 4;
@@ -58,6 +58,9 @@ pub(super) fn run(screen: &mut Screen, interrupt: &Interrupt) -> Result<()> {
 
     screen.step("what sockpulse knows of it");
     show_sockpulse(&network, interrupt)?;
+
+    screen.step("keepalive for clients that are connected already: nothing is restarted");
+    show_protection(screen, &network, &vanished, interrupt)?;
 
     screen.step("everything is removed again");
     drop(network);
@@ -166,13 +169,64 @@ fn show_sockpulse(network: &Topology, interrupt: &Interrupt) -> Result<()> {
     println!("  {dead} of them are dead, {quiet} are living subscribers that have nothing to say.");
     println!("  Idle is not dead, but where keepalive is off nobody asks, and they look alike.");
     println!();
+    expect_check(network, 1, interrupt)
+}
 
+/// sockpulse sets the open connections; those who are dead are given up, and Redis forgets them.
+fn show_protection(
+    screen: &Screen,
+    network: &Topology,
+    vanished: &[Ipv4Addr],
+    interrupt: &Interrupt,
+) -> Result<()> {
+    let server = network.server().namespace();
+    let state = network.directory().join("state");
+    let state = state.to_string_lossy();
+    let which = ["protect", "--existing", "--netns", server];
+    let whose = ["--program", "redis-server", "--state-dir", &state];
+    let settings = ["--idle", "5s", "--interval", "1s", "--probes", "3"];
+    let words = [&which[..], &whose, &settings].concat();
+    Sockpulse::new(&words)?.show(interrupt)?;
+    let protected = Instant::now();
+    println!();
+    println!("  (waiting until Redis forgets its dead clients)");
+    let dead = |clients: &[RedisClient]| {
+        let is_dead = |client: &&RedisClient| vanished.contains(&client.address);
+        clients.iter().filter(is_dead).count()
+    };
+    let before = clients(network)?.len();
+    interrupt.wait_until("Redis to forget its dead clients", PATIENCE, || {
+        Ok(dead(&clients(network)?) == 0)
+    })?;
+    let took = protected.elapsed();
+    screen.command(&client_list(network));
+    let living = clients(network)?.len();
+    println!(
+        "  Redis counts {living} clients: {} were given up within {:.1} s, and it has closed them.",
+        before - living,
+        took.as_secs_f64()
+    );
+    println!("  Those who live were asked too, and have answered.");
+    println!();
+    expect_check(network, 0, interrupt)?;
+    let expected = CONNECTIONS_PER_HOST * network.clients().len();
+    if living == expected {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("{expected} clients of Redis")))
+}
+
+/// Whether something is unprotected, as a script would ask.
+fn expect_check(network: &Topology, code: i32, interrupt: &Interrupt) -> Result<()> {
+    let server = network.server().namespace();
     let mut check = Sockpulse::new(&["audit", "--netns", server, "--fail-on", "unprotected"])?;
     println!("$ {} >/dev/null; echo $?", check.typed);
     let status = process::status(check.command.stdout(Stdio::null()), interrupt)?;
     println!("{}", status.code().unwrap_or_default());
-    if status.code() == Some(1) {
+    if status.code() == Some(code) {
         return Ok(());
     }
-    Err(Error::Unexpected(format!("exit code 1, it is {status}")))
+    Err(Error::Unexpected(format!(
+        "exit code {code}, it is {status}"
+    )))
 }
