@@ -210,25 +210,55 @@ static __always_inline __u32 lowest(__u64 word)
 	return bit_of[((word & -word) * 0x022fdd63cc95386dULL) >> 58];
 }
 
-/* The first of these clauses whose remaining conditions hold, as the number of its rule. */
-__noinline int first_of(const struct table *t, const struct subject *s,
-			       const struct clauses *candidates)
+/* Candidates that are still to be looked at. */
+struct rest {
+	__u64 word;
+	__u32 first;	/* the clause of the lowest bit */
+	__u32 reserved;
+};
+
+/* Looks at the next ones of a word. */
+__noinline int first_piece(const struct table *t, const struct subject *s, struct rest *rest)
 {
 	const struct clause *c;
-	__u32 w, n;
 	__u64 word;
+	__u32 i;
+
+	if (!t || !s || !rest)
+		return -1;
+	word = rest->word;
+	for (i = 0; i < PIECE; i++) {
+		if (!word)
+			break;
+		c = &t->clause[(rest->first + lowest(word)) & (CLAUSES_MAX - 1)];
+		if (satisfies(c, s))
+			return c->rule;
+		word &= word - 1;
+	}
+	rest->word = word;
+	return -1;
+}
+
+/* The first of these clauses whose remaining conditions hold, as the number of its rule. */
+__noinline int first_of(const struct table *t, const struct subject *s,
+			const struct clauses *candidates)
+{
+	struct rest rest;
+	__u32 w, i;
+	int rule;
 
 	if (!t || !s || !candidates)
 		return -1;
 	for (w = 0; w < WORDS; w++) {
-		word = candidates->word[w];
-		for (n = 0; n < 64; n++) {
-			if (!word)
+		rest.word = candidates->word[w];
+		rest.first = w * 64;
+		rest.reserved = 0;
+		for (i = 0; i < 64 / PIECE; i++) {
+			if (!rest.word)
 				break;
-			c = &t->clause[w * 64 + lowest(word)];
-			if (satisfies(c, s))
-				return c->rule;
-			word &= word - 1;
+			rule = first_piece(t, s, &rest);
+			if (rule >= 0)
+				return rule;
 		}
 	}
 	return -1;

@@ -21,15 +21,22 @@
 /* What does not fit on the stack. */
 struct work {
 	char path[PATH_LEN + NAME_LEN];
-	char text[NAME_LEN];	/* the name that patterns are held against */
+	/* The name that patterns are held against, with zeros behind it. */
+	char text[NAME_LEN + 8];
 	__u64 node[DEPTH];	/* the kernel's nodes of the path, the innermost first */
 	__u32 path_len;
 	/* Where the innermost unit's and container's names stand in the path. */
 	__u32 unit_at, unit_len;
 	__u32 container_at, container_len;
 	__u32 container;	/* enum container */
-	__u32 reserved;
+	/* What a loop that is cut into pieces carries on. */
+	__u32 begun, to, skip;
+	__u64 state;
 };
+
+/* The verifier goes through every round of a loop, for each program anew. A loop of many rounds is
+ * therefore cut into pieces of this many, in a function of their own: that is gone through once. */
+#define PIECE 16
 
 enum container {
 	CONTAINER_NONE = 0,
@@ -82,6 +89,8 @@ static __always_inline void or(struct clauses *to, const struct clauses *with)
 	to->word[3] |= with->word[3];
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
+
 /* Bit n of the answer: whether byte n is zero. */
 static __always_inline __u64 zero_bytes(__u64 bytes)
 {
@@ -99,36 +108,40 @@ static __always_inline __u64 same_as(const __u64 *token, __u64 byte, __u32 n)
 
 static __always_inline bool is_exactly(const struct work *w, const struct pattern *p, __u32 len)
 {
+	const __u64 *text = (const __u64 *)w->text, *token = (const __u64 *)p->token;
+	__u64 differ;
 	__u32 i;
 
 	if (len != p->len)
 		return false;
-	for (i = 0; i < NAME_LEN; i++) {
-		if (i >= len)
+	for (i = 0; i < NAME_LEN / 8; i++) {
+		if (i * 8 >= len)
 			break;
-		if ((__u8)w->text[i] != p->token[i])
+		differ = text[i] ^ token[i];
+		/* The text may go on behind what is looked at. */
+		if (len - i * 8 < 8)
+			differ <<= 64 - (len - i * 8) * 8;
+		if (differ)
 			return false;
 	}
 	return true;
 }
 
-/* Whether the first `len` bytes of the text match. Every state that is possible goes on at once, so
- * there is nothing to go back to. */
-__noinline int glob(const struct work *w, const struct pattern *p, __u32 len)
+/* Goes on over the next bytes. */
+__noinline int glob_piece(struct work *w, const struct pattern *p, __u32 at, __u32 len)
 {
-	__u64 state = 1, same, byte;
+	__u64 state, same, byte;
 	const __u64 *token;
 	__u32 i;
 
 	if (!w || !p)
 		return 0;
-	if (!p->automaton)
-		return is_exactly(w, p, len);
 	token = (const __u64 *)p->token;
-	for (i = 0; i < NAME_LEN; i++) {
-		if (i >= len)
+	state = w->state;
+	for (i = 0; i < PIECE; i++) {
+		if (at + i >= len)
 			break;
-		byte = (__u8)w->text[i] * 0x0101010101010101ULL;
+		byte = (__u8)w->text[(at + i) & (NAME_LEN - 1)] * 0x0101010101010101ULL;
 		same = p->any;
 		same |= same_as(token, byte, 0) | same_as(token, byte, 1);
 		same |= same_as(token, byte, 2) | same_as(token, byte, 3);
@@ -136,36 +149,84 @@ __noinline int glob(const struct work *w, const struct pattern *p, __u32 len)
 		same |= same_as(token, byte, 6) | same_as(token, byte, 7);
 		state = (state & same) << 1 | (state & p->stars);
 	}
-	return state >> (p->len & 63) & 1;
+	w->state = state;
+	return 0;
 }
 
-/* Copies a part of the path into the text and returns the text's length. */
-__noinline int take(struct work *w, __u32 at, __u32 len, __u32 escaped)
+/* Whether the first `len` bytes of the text match. Every state that is possible goes on at once, so
+ * there is nothing to go back to. */
+__noinline int glob(struct work *w, const struct pattern *p, __u32 len)
 {
-	__u32 i, to = 0, skip = 0;
+	__u32 at;
+
+	if (!w || !p)
+		return 0;
+	if (!p->automaton)
+		return is_exactly(w, p, len);
+	w->state = 1;
+	for (at = 0; at < NAME_LEN; at += PIECE) {
+		if (at >= len)
+			break;
+		glob_piece(w, p, at, len);
+	}
+	return w->state >> (p->len & 63) & 1;
+}
+
+/* Copies a part of the path into the text. */
+__noinline int take(struct work *w, __u32 at, __u32 len)
+{
+	__u32 i;
+
+	if (!w)
+		return 0;
+	for (i = 0; i < NAME_LEN; i++) {
+		if (i >= len)
+			break;
+		w->text[i] = w->path[(at + i) & (PATH_LEN - 1)];
+	}
+	__builtin_memset(&w->text[len & (NAME_LEN - 1)], 0, 8);
+	return 0;
+}
+
+/* One byte of a text that is shortened in its place. */
+__noinline int unescape_byte(struct work *w, __u32 at)
+{
 	const char *from;
 
 	if (!w)
 		return 0;
-	for (i = 0; i < NAME_LEN - 1; i++) {
-		if (i >= len)
-			break;
-		if (skip) {
-			skip--;
-			continue;
-		}
-		from = &w->path[(at + i) & (PATH_LEN - 1)];
-		if (escaped && i + 4 <= len && from[0] == '\\' && from[1] == 'x' &&
-		    from[2] == '2' && from[3] == 'd') {
-			w->text[to & (NAME_LEN - 1)] = '-';
-			skip = 3;
-		} else {
-			w->text[to & (NAME_LEN - 1)] = from[0];
-		}
-		to++;
+	if (w->skip) {
+		w->skip--;
+		return 0;
 	}
-	w->text[to & (NAME_LEN - 1)] = 0;
-	return to & (NAME_LEN - 1);
+	/* There are zeros behind the text. */
+	from = &w->text[at & (NAME_LEN - 1)];
+	if (from[0] == '\\' && from[1] == 'x' && from[2] == '2' && from[3] == 'd') {
+		w->text[w->to & (NAME_LEN - 1)] = '-';
+		w->skip = 3;
+	} else {
+		w->text[w->to & (NAME_LEN - 1)] = from[0];
+	}
+	w->to++;
+	return 0;
+}
+
+/* As systemd writes a machine's name: `\x2d` is `-`. Returns the text's new length. */
+__noinline int unescape(struct work *w, __u32 len)
+{
+	__u32 at;
+
+	if (!w)
+		return 0;
+	w->to = w->skip = 0;
+	for (at = 0; at < NAME_LEN; at++) {
+		if (at >= len)
+			break;
+		unescape_byte(w, at);
+	}
+	len = w->to & (NAME_LEN - 1);
+	__builtin_memset(&w->text[len], 0, 8);
+	return len;
 }
 
 #define STARTS_WITH(w, literal) reads(w, 0, literal, sizeof(literal) - 1)
@@ -215,7 +276,7 @@ __noinline int component(struct work *w, __u32 at, __u32 len)
 
 	if (!w || len == 0 || len >= NAME_LEN)
 		return 0;
-	take(w, at, len, 0);
+	take(w, at, len);
 	scope = ENDS_WITH(w, len, ".scope");
 	if (scope || ENDS_WITH(w, len, ".service") || ENDS_WITH(w, len, ".socket") ||
 	    ENDS_WITH(w, len, ".mount") || ENDS_WITH(w, len, ".swap")) {
@@ -249,20 +310,36 @@ __noinline int component(struct work *w, __u32 at, __u32 len)
 	return 0;
 }
 
-/* Finds unit and container. */
-__noinline int components(struct work *w)
+/* Goes on over the next bytes. */
+__noinline int components_piece(struct work *w, __u32 from)
 {
-	__u32 i, at = 0;
+	__u32 i, at;
 
 	if (!w)
 		return 0;
-	for (i = 0; i <= PATH_LEN; i++) {
-		if (i > w->path_len)
+	for (i = 0; i < PIECE; i++) {
+		at = from + i;
+		if (at > w->path_len)
 			break;
-		if (i < w->path_len && w->path[i] != '/')
+		if (at < w->path_len && w->path[at & (PATH_LEN - 1)] != '/')
 			continue;
-		component(w, at, i - at);
-		at = i + 1;
+		component(w, w->begun, at - w->begun);
+		w->begun = at + 1;
+	}
+	return 0;
+}
+
+/* Finds unit and container. */
+__noinline int components(struct work *w)
+{
+	__u32 from;
+
+	if (!w)
+		return 0;
+	for (from = 0; from <= PATH_LEN; from += PIECE) {
+		if (from > w->path_len)
+			break;
+		components_piece(w, from);
 	}
 	return 0;
 }
@@ -284,7 +361,7 @@ __noinline int below(const struct work *w, const struct pattern *p)
 }
 
 /* Adds the clauses of the patterns of one kind that match the text. */
-__noinline int match_text(const struct table *t, const struct work *w, __u32 kind, __u32 len,
+__noinline int match_text(const struct table *t, struct work *w, __u32 kind, __u32 len,
 				 struct clauses *c)
 {
 	const struct pattern *p;
@@ -322,14 +399,16 @@ __noinline int clauses_of_path(const struct table *t, struct work *w, struct cla
 
 	*c = t->placeless[PLACE_UNIT];
 	if (w->unit_len) {
-		len = take(w, w->unit_at, w->unit_len, 0);
-		match_text(t, w, PLACE_UNIT, len, c);
+		take(w, w->unit_at, w->unit_len);
+		match_text(t, w, PLACE_UNIT, w->unit_len, c);
 	}
 
 	of_kind = t->placeless[PLACE_CONTAINER];
 	if (w->container) {
-		len = take(w, w->container_at, w->container_len,
-			   w->container == CONTAINER_ESCAPED);
+		len = w->container_len;
+		take(w, w->container_at, len);
+		if (w->container == CONTAINER_ESCAPED)
+			len = unescape(w, len);
 		match_text(t, w, PLACE_CONTAINER, len, &of_kind);
 	}
 	and(c, &of_kind);
@@ -358,7 +437,7 @@ static __always_inline __u64 parent_of(__u64 node)
 /* Writes a cgroup's path into the workspace; not 0 when it does not fit. */
 __noinline int path_of(struct work *w, __u64 node)
 {
-	__u32 depth = 0, len = 0;
+	__u32 depth = 0, len = 0, at;
 	__u64 parent = node;
 	long got;
 	int i;
@@ -381,9 +460,12 @@ __noinline int path_of(struct work *w, __u64 node)
 			continue;
 		if (len >= PATH_LEN - 1)
 			return -1;
-		w->path[len++ & (PATH_LEN - 1)] = '/';
+		w->path[len & (PATH_LEN - 1)] = '/';
+		at = ++len;
+		/* The compiler knows that the mask changes nothing, the verifier does not. */
+		asm volatile("" : "+r"(at));
 		node = w->node[i];
-		got = bpf_probe_read_kernel_str(&w->path[len & (PATH_LEN - 1)], NAME_LEN,
+		got = bpf_probe_read_kernel_str(&w->path[at & (PATH_LEN - 1)], NAME_LEN,
 						BPF_CORE_READ((const struct kernfs_node *)node,
 							      name));
 		if (got <= 1)

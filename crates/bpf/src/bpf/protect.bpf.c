@@ -106,8 +106,10 @@ static __always_inline void count(const struct rule *r, enum outcome outcome)
 /* The name of the program, not of the thread, with NUL behind it and nothing else. */
 static __always_inline void name_of(const struct task_struct *task, __u64 comm[2])
 {
+	const struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
 	comm[0] = comm[1] = 0;
-	BPF_CORE_READ_STR_INTO(comm, task, group_leader, comm);
+	bpf_core_read_str(comm, 2 * sizeof(*comm), &leader->comm);
 }
 
 static __always_inline void owner_is_current(const struct table *t, struct subject *s)
@@ -429,12 +431,12 @@ int on_sockops(struct bpf_sock_ops *ctx)
 
 /* The verifier lets these programs follow no pointer from a socket: a copy through memory is
  * a number, from which is read with care. */
-static __always_inline const struct tcp_sock *unchecked(struct bpf_sock *sk)
+static __always_inline __u64 unchecked(struct bpf_sock *sk)
 {
-	const struct tcp_sock *tp = NULL;
+	__u64 address = 0;
 
-	bpf_probe_read_kernel(&tp, sizeof(tp), &sk);
-	return tp;
+	bpf_probe_read_kernel(&address, sizeof(address), &sk);
+	return address;
 }
 
 static __always_inline void ends_unchecked(struct subject *s, const struct sock_common *skc)
@@ -475,18 +477,20 @@ static __always_inline void hold_unchecked(struct held *h, const struct tcp_sock
 	h->probes_default = BPF_CORE_READ(net, ipv4.sysctl_tcp_keepalive_probes);
 }
 
-static __always_inline const struct rule *rule_unchecked(const struct table *t,
-							 const struct tcp_sock *tp)
+/* The number of the socket's rule; -1: it has none, or stays out of its reach. */
+__noinline int rule_unchecked(const struct table *t, __u64 socket)
 {
+	const struct tcp_sock *tp = (const void *)socket;
 	const struct sock *sk = &tp->inet_conn.icsk_inet.sk;
 	const struct tcp_sock___mptcp *mptcp = (const void *)tp;
 	const struct kernfs_node *kn;
 	struct subject s = {};
-	const struct rule *r;
 	int number;
 
-	if (bpf_core_field_exists(mptcp->is_mptcp) && BPF_CORE_READ_BITFIELD_PROBED(mptcp, is_mptcp))
-		return NULL;
+	if (!t)
+		return -1;
+	if (bpf_core_field_exists(mptcp->is_mptcp) && BPF_CORE_READ(mptcp, is_mptcp))
+		return -1;
 	owner_is_current(t, &s);
 	ends_unchecked(&s, &sk->__sk_common);
 	s.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
@@ -499,9 +503,32 @@ static __always_inline const struct rule *rule_unchecked(const struct table *t,
 	}
 	number = first_match(t, &s);
 	if (number < 0 || number >= RULES_MAX)
-		return NULL;
-	r = &t->rule[number];
-	return (s.flags & SUBJECT_STAYS) && !(r->flags & RULE_LOCAL) ? NULL : r;
+		return -1;
+	if ((s.flags & SUBJECT_STAYS) && !(t->rule[number].flags & RULE_LOCAL))
+		return -1;
+	return number;
+}
+
+/* What becomes of a call. */
+struct call {
+	__s32 level;
+	__s32 option;
+	__s32 value;	/* what the socket is to get */
+	__s32 follows;	/* the user timeout that goes with it; -1: the one that is there */
+};
+
+__noinline int hold_call(const struct rule *r, __u64 socket, struct call *c)
+{
+	struct held h;
+
+	if (!r || !c)
+		return -1;
+	hold_unchecked(&h, (const struct tcp_sock *)socket);
+	c->value = held_value(r, &h, c->level, c->option, c->value);
+	c->follows = -1;
+	if (c->level == SOL_TCP && c->option != TCP_USER_TIMEOUT)
+		c->follows = following(r, &h, c->option, c->value);
+	return 0;
 }
 
 /* What a program asks for of a connection that has a rule. It is never told of a change: a program
@@ -509,36 +536,36 @@ static __always_inline const struct rule *rule_unchecked(const struct table *t,
 SEC("cgroup/setsockopt")
 int on_setsockopt(struct bpf_sockopt *ctx)
 {
-	__s32 *asked = ctx->optval, value, lift;
+	struct call call = { .level = ctx->level, .option = ctx->optname };
 	struct bpf_sock *sk = ctx->sk;
-	const struct tcp_sock *tp;
+	__s32 *value = ctx->optval;
 	const struct rule *r;
 	struct table *t;
-	struct held h;
+	__u64 socket;
+	int number;
 
-	if (!is_held(ctx->level, ctx->optname) || !sk || sk->type != SOCK_STREAM ||
+	if (!is_held(call.level, call.option) || !sk || sk->type != SOCK_STREAM ||
 	    sk->protocol != IPPROTO_TCP)
 		goto untouched;
-	if ((void *)(asked + 1) > ctx->optval_end)
+	/* There is room for more than the program passed. */
+	if (ctx->optlen < (__s32)sizeof(*value) || (void *)(value + 1) > ctx->optval_end)
 		goto untouched;
 	t = table_in_force();
-	if (!t || !(t->flags & TABLE_HOLD) || !is_valid(ctx->level, ctx->optname, *asked))
+	if (!t || !(t->flags & TABLE_HOLD) || !is_valid(call.level, call.option, *value))
 		goto untouched;
-	tp = unchecked(sk);
-	r = rule_unchecked(t, tp);
-	if (!r)
+	socket = unchecked(sk);
+	number = rule_unchecked(t, socket);
+	if (number < 0)
 		goto untouched;
-	hold_unchecked(&h, tp);
-	value = held_value(r, &h, ctx->level, ctx->optname, *asked);
-	if (ctx->level == SOL_TCP && ctx->optname != TCP_USER_TIMEOUT) {
-		lift = following(r, &h, ctx->optname, value);
-		if (lift >= 0)
-			bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &lift, sizeof(lift));
-	}
-	if (value == *asked)
+	r = &t->rule[number & (RULES_MAX - 1)];
+	call.value = *value;
+	hold_call(r, socket, &call);
+	if (call.follows >= 0)
+		bpf_setsockopt(sk, SOL_TCP, TCP_USER_TIMEOUT, &call.follows, sizeof(call.follows));
+	if (call.value == *value)
 		goto untouched;
-	*asked = value;
-	ctx->optlen = sizeof(value);
+	*value = call.value;
+	ctx->optlen = sizeof(call.value);
 	count(r, OUTCOME_HELD);
 	return 1;
 

@@ -10,8 +10,8 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::encode::{Source, encode};
 use super::hook::Hook;
 use super::installed::{Installed, MAGIC, Standing, describe, needed, standing};
-use super::layout::{LAYOUT, Meta, Outcomes, RULES, Table, table_flag};
-use super::object::{NAME, Object, file, program_file};
+use super::layout::{LAYOUT, Meta, Outcomes, Table, table_flag};
+use super::object::{Choice, NAME, Object, Questions, file, program_file};
 use super::pins::{Pins, Turn, at};
 use super::{Accepted, Removed, Wanted, sys};
 use crate::error::{Error, Operation, Result};
@@ -29,9 +29,14 @@ pub(super) fn install(path: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result
         Some(turn) => turn,
         None => pins.create_turn()?,
     };
-    match standing_here(&pins, &turn, &cgroup)? {
-        Some(standing) => update(&standing, &cgroup, wanted)?,
-        None => replace(&pins, &mut turn, &cgroup, wanted)?,
+    let before = match standing(pins.installation(turn.number)) {
+        Err(Error::Foreign { .. }) => None,
+        before => before?,
+    };
+    let new = New::of(wanted, before.as_ref(), &cgroup)?;
+    match &before {
+        Some(before) if new.fits(before)? => update(before, &cgroup, &new)?,
+        _ => replace(&pins, &mut turn, &cgroup, wanted, &new)?,
     }
     pins.remove_others(turn.number)?;
     let standing = standing(pins.installation(turn.number))?;
@@ -73,32 +78,6 @@ impl Cgroup {
     }
 }
 
-/// What is in force, if this build can go on with it.
-fn standing_here(pins: &Pins, turn: &Turn, cgroup: &Cgroup) -> Result<Option<Standing>> {
-    if turn.number == 0 {
-        return Ok(None);
-    }
-    let standing = match standing(pins.installation(turn.number)) {
-        Ok(Some(standing)) => standing,
-        Ok(None) | Err(Error::Foreign { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if standing.meta != meta(cgroup) {
-        return Ok(None);
-    }
-    for name in [file::COUNTERS, file::OWNERS, file::SEED] {
-        if standing.folder.open(name)?.is_none() {
-            return Ok(None);
-        }
-    }
-    for hook in Hook::ALL {
-        if standing.folder.open(program_file(hook))?.is_none() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(standing))
-}
-
 fn meta(cgroup: &Cgroup) -> Meta {
     Meta {
         magic: MAGIC.into(),
@@ -108,33 +87,111 @@ fn meta(cgroup: &Cgroup) -> Meta {
     }
 }
 
+/// The new table, and what it has to do with the one before.
+struct New {
+    table: Vec<u8>,
+    hooks: Vec<Hook>,
+    meta: Meta,
+    /// Counters that begin anew.
+    fresh: Vec<u8>,
+    /// Counters and owners of listeners, if they are kept.
+    kept: Vec<(&'static str, OwnedFd)>,
+}
+
+impl New {
+    fn of(wanted: &Wanted<'_>, before: Option<&Standing>, cgroup: &Cgroup) -> Result<Self> {
+        let meta = meta(cgroup);
+        let related = before
+            .filter(|before| (before.meta.layout, before.meta.build) == (meta.layout, meta.build));
+        let mut kept = Vec::new();
+        if let Some(before) = related {
+            for name in [file::COUNTERS, file::OWNERS] {
+                kept.extend(before.folder.open(name)?.map(|map| (name, map)));
+            }
+        }
+        let counts_on = related.filter(|_| kept.iter().any(|(name, _)| *name == file::COUNTERS));
+        let counters = keep_counters(counts_on, wanted.texts, wanted.table.rules().len());
+        let numbers: Vec<u8> = counters.iter().map(|counter| counter.number).collect();
+        let table = encode(&Source {
+            table: wanted.table,
+            texts: wanted.texts,
+            counters: &numbers,
+            accepted: sticky(wanted.accepted, before),
+            generation: related.map_or(1, |before| before.head().generation.get() + 1),
+        })?;
+        let fresh = counters.iter().filter(|counter| counter.fresh);
+        Ok(Self {
+            hooks: needed(flags(&table)),
+            fresh: fresh.map(|counter| counter.number).collect(),
+            table,
+            meta,
+            kept,
+        })
+    }
+
+    fn reopened(&self) -> Result<Vec<(&'static str, OwnedFd)>> {
+        let again = self
+            .kept
+            .iter()
+            .map(|(name, map)| Ok((*name, map.try_clone()?)));
+        again
+            .collect::<std::io::Result<_>>()
+            .map_err(|error| Error::of_hook(Operation::Reopen, NAME, error))
+    }
+
+    /// Whether the programs that are there can go on with the new table.
+    fn fits(&self, before: &Standing) -> Result<bool> {
+        if before.meta != self.meta || self.kept.len() < 2 {
+            return Ok(false);
+        }
+        let seed = self.hooks.contains(&Hook::SockOps).then_some(file::SEED);
+        for name in self.hooks.iter().copied().map(program_file).chain(seed) {
+            if before.folder.open(name)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// While the table before is still in force.
+    fn clear_counters(&self, counters: BorrowedFd<'_>) -> Result<()> {
+        for counter in &self.fresh {
+            sys::clear_each(counters, (*counter).into(), size_of::<Outcomes>())
+                .map_err(|error| Error::of_hook(Operation::Write, NAME, error))?;
+        }
+        Ok(())
+    }
+}
+
 /// Puts everything beside what is there, and then gives it the turn.
-fn replace(pins: &Pins, turn: &mut Turn, cgroup: &Cgroup, wanted: &Wanted<'_>) -> Result<()> {
-    let before = previous(pins, turn);
+fn replace(
+    pins: &Pins,
+    turn: &mut Turn,
+    cgroup: &Cgroup,
+    wanted: &Wanted<'_>,
+    new: &New,
+) -> Result<()> {
     let number = pins.unused(turn.number)?;
     let folder = pins.installation(number);
-    let object = Object::load(turn.map(), number, wanted.hz)?;
-    let counters: Vec<u8> = (0..).take(wanted.table.rules().len()).collect();
-    let table = encode(&Source {
-        table: wanted.table,
-        texts: wanted.texts,
-        counters: &counters,
-        accepted: sticky(wanted.accepted, before.as_ref()),
-        generation: 1,
-    })?;
+    let choice = Choice {
+        hooks: &new.hooks,
+        questions: Questions::No,
+        kept: new.reopened()?,
+    };
+    let object = Object::load(turn.map(), number, wanted.hz, &choice)?;
     folder.create()?;
-    let write = |name, error| Error::of_hook(Operation::Write, name, error);
-    sys::write(object.file(file::META), meta(cgroup).as_bytes())
-        .map_err(|error| write(NAME, error))?;
-    put_table(object.file(file::TABLES), &table)?;
+    sys::write(object.file(file::META), new.meta.as_bytes())
+        .map_err(|error| Error::of_hook(Operation::Write, NAME, error))?;
+    new.clear_counters(object.file(file::COUNTERS))?;
+    put_table(object.file(file::TABLES), &new.table)?;
     for (name, fd) in &object.files {
         folder.pin(name, fd.as_fd())?;
     }
-    for hook in needed(flags(&table)) {
-        let link = attach(object.file(program_file(hook)), cgroup, hook)?;
-        folder.pin_link(hook, link.as_fd())?;
+    for hook in &new.hooks {
+        let link = attach(object.file(program_file(*hook)), cgroup, *hook)?;
+        folder.pin_link(*hook, link.as_fd())?;
     }
-    if flags(&table) & table_flag::EACH != 0 {
+    if new.hooks.contains(&Hook::SockOps) {
         seed(object.file(file::SEED))?;
     }
     turn.give(number)
@@ -142,55 +199,32 @@ fn replace(pins: &Pins, turn: &mut Turn, cgroup: &Cgroup, wanted: &Wanted<'_>) -
 
 /// Attaches what the new table needs beside, puts it in the place of the old one, and detaches what is
 /// not needed any more.
-fn update(standing: &Standing, cgroup: &Cgroup, wanted: &Wanted<'_>) -> Result<()> {
-    let folder = &standing.folder;
+fn update(before: &Standing, cgroup: &Cgroup, new: &New) -> Result<()> {
+    let folder = &before.folder;
     let open = |name: &str| -> Result<OwnedFd> {
         let opened = folder.open(name)?;
         opened.ok_or_else(|| Error::Foreign {
             path: folder.path.clone(),
         })
     };
-    let counters = open(file::COUNTERS)?;
-    let kept = keep_counters(standing, wanted.texts);
-    for fresh in kept.iter().filter(|kept| kept.fresh) {
-        sys::clear_each(
-            counters.as_fd(),
-            fresh.counter.into(),
-            size_of::<Outcomes>(),
-        )
-        .map_err(at(Operation::Write, &folder.path))?;
-    }
-    let numbers: Vec<u8> = kept.iter().map(|kept| kept.counter).collect();
-    let table = encode(&Source {
-        table: wanted.table,
-        texts: wanted.texts,
-        counters: &numbers,
-        accepted: sticky(wanted.accepted, Some(standing)),
-        generation: standing.head().generation.get() + 1,
-    })?;
-    let hooks = needed(flags(&table));
-    for hook in &hooks {
-        if !standing.is_attached(*hook)? {
+    new.clear_counters(open(file::COUNTERS)?.as_fd())?;
+    for hook in &new.hooks {
+        if !before.is_attached(*hook)? {
             folder.remove_link(*hook)?;
             let link = attach(open(program_file(*hook))?.as_fd(), cgroup, *hook)?;
             folder.pin_link(*hook, link.as_fd())?;
         }
     }
-    if flags(&table) & table_flag::EACH != 0 {
+    if new.hooks.contains(&Hook::SockOps) {
         seed(open(file::SEED)?.as_fd())?;
     }
-    put_table(open(file::TABLES)?.as_fd(), &table)?;
+    put_table(open(file::TABLES)?.as_fd(), &new.table)?;
     for hook in Hook::ALL {
-        if !hooks.contains(&hook) {
+        if !new.hooks.contains(&hook) {
             folder.remove_link(hook)?;
         }
     }
     Ok(())
-}
-
-/// What was in force under another build, as far as this one understands it.
-fn previous(pins: &Pins, turn: &Turn) -> Option<Standing> {
-    standing(pins.installation(turn.number)).ok().flatten()
 }
 
 /// Between the two ways of deciding over accepted connections there is only one way without a gap.
@@ -205,34 +239,28 @@ fn flags(table: &[u8]) -> u32 {
     Table::ref_from_bytes(table).map_or(0, |table| table.flags.get())
 }
 
-struct Kept {
-    counter: u8,
+struct Counter {
+    number: u8,
     fresh: bool,
 }
 
-/// A rule whose text stays keeps its counter; others get those that no rule has.
-fn keep_counters(standing: &Standing, texts: &[String]) -> Vec<Kept> {
-    let mut old: Vec<(String, u8)> = standing
-        .texts()
-        .into_iter()
-        .zip(standing.head().rule.iter().map(|rule| rule.counter))
-        .collect();
-    let used: Vec<u8> = old.iter().map(|(_, counter)| *counter).collect();
-    let limit = u8::try_from(2 * RULES).unwrap_or(u8::MAX);
-    let mut free = (0..limit).filter(|counter| !used.contains(counter));
-    texts
-        .iter()
-        .map(|text| {
-            let same = old.iter().position(|(known, _)| known == text);
-            match same.map(|at| old.remove(at)) {
-                Some((_, counter)) => Kept {
-                    counter,
-                    fresh: false,
-                },
-                None => Kept {
-                    counter: free.next().unwrap_or(0),
-                    fresh: true,
-                },
+/// A rule whose text stays keeps its counter; others get those that no rule has. There are twice as
+/// many as rules.
+fn keep_counters(before: Option<&Standing>, texts: &[String], rules: usize) -> Vec<Counter> {
+    let mut old: Vec<(String, u8)> = before.map_or_else(Vec::new, |before| {
+        let numbers = before.head().rule.iter().map(|rule| rule.counter);
+        before.texts().into_iter().zip(numbers).collect()
+    });
+    let used: Vec<u8> = old.iter().map(|(_, number)| *number).collect();
+    let mut free = (0..).filter(|number| !used.contains(number));
+    (0..rules)
+        .map(|rule| {
+            let text = texts.get(rule);
+            let same = old.iter().position(|(known, _)| Some(known) == text);
+            let number = same.map(|at| old.remove(at).1);
+            Counter {
+                fresh: number.is_none(),
+                number: number.or_else(|| free.next()).unwrap_or(0),
             }
         })
         .collect()

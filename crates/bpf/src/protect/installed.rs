@@ -164,14 +164,19 @@ pub(super) fn describe(standing: &Standing) -> Result<Installed> {
     }
     let head = standing.head();
     let counters = standing.folder.open(file::COUNTERS)?;
+    let mut texts = standing.texts().into_iter();
     let mut rules = Vec::new();
-    for (text, rule) in standing.texts().into_iter().zip(&head.rule) {
+    let count = usize::try_from(head.rules.get()).unwrap_or(0);
+    for rule in head.rule.iter().take(count) {
         let counts = match &counters {
             Some(counters) => counts(counters.as_fd(), rule.counter)
                 .map_err(at(Operation::Read, &standing.folder.path))?,
             None => Counts::default(),
         };
-        rules.push(InstalledRule { text, counts });
+        rules.push(InstalledRule {
+            text: texts.next().unwrap_or_default(),
+            counts,
+        });
     }
     Ok(Installed {
         rules,

@@ -46,9 +46,32 @@ pub(super) fn program_file(hook: Hook) -> &'static str {
     }
 }
 
+/// What is to be loaded.
+#[derive(Debug)]
+pub(super) struct Choice<'a> {
+    /// The programs of these hooks. The verifier takes some 50 ms for each.
+    pub(super) hooks: &'a [Hook],
+    /// Whether to answer questions of [`Answers`](super::Answers).
+    pub(super) questions: Questions,
+    /// Maps of another installation that go on in this one.
+    pub(super) kept: Vec<(&'static str, OwnedFd)>,
+}
+
+/// Whether the programs are loaded that only answer questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Questions {
+    No,
+    Yes,
+}
+
 impl Object {
-    /// Loads everything. Whose turn it is stands in `turn`.
-    pub(super) fn load(turn: BorrowedFd<'_>, installation: u64, hz: Hz) -> Result<Self> {
+    /// Loads what is needed. Whose turn it is stands in `turn`.
+    pub(super) fn load(
+        turn: BorrowedFd<'_>,
+        installation: u64,
+        hz: Hz,
+        choice: &Choice<'_>,
+    ) -> Result<Self> {
         load::prepare(NAME)?;
         let mut object = MaybeUninit::uninit();
         let mut open = ProtectSkelBuilder::default()
@@ -61,13 +84,25 @@ impl Object {
             .expect("the programs have constants");
         constants.hz = hz.get();
         constants.installation = installation;
-        open.maps.turn.reuse_fd(turn).map_err(not_opened(NAME))?;
+
+        let maps = &mut open.maps;
+        maps.turn.reuse_fd(turn).map_err(not_opened(NAME))?;
+        for (name, map) in &choice.kept {
+            let to = match *name {
+                file::COUNTERS => &mut maps.counters,
+                _ => &mut maps.owners,
+            };
+            to.reuse_fd(map.as_fd()).map_err(not_opened(NAME))?;
+        }
+        for mut program in open.open_object_mut().progs_mut() {
+            let wanted = program.name().to_str().is_some_and(|name| choice.has(name));
+            program.set_autoload(wanted);
+        }
         sys::load(open.open_object_mut())
             .map_err(|error| Error::of_hook(Operation::Load, NAME, error))?;
 
-        let progs = &open.progs;
         let maps = &open.maps;
-        let files = [
+        let mut files = vec![
             (file::META, sys::map(&maps.meta)),
             (file::TABLES, sys::map(&maps.tables)),
             (file::COUNTERS, sys::map(&maps.counters)),
@@ -75,25 +110,21 @@ impl Object {
             (file::NAMES, sys::map(&maps.names)),
             (file::PLACES, sys::map(&maps.places)),
             (file::WORKS, sys::map(&maps.works)),
-            (file::SEED, sys::program(&progs.seed)),
-            (file::MATCH, sys::program(&progs.match_once)),
-            (file::PLAN, sys::program(&progs.plan_once)),
-            (
-                program_file(Hook::Connect4),
-                sys::program(&progs.on_connect4),
-            ),
-            (
-                program_file(Hook::Connect6),
-                sys::program(&progs.on_connect6),
-            ),
-            (program_file(Hook::Bind4), sys::program(&progs.on_bind4)),
-            (program_file(Hook::Bind6), sys::program(&progs.on_bind6)),
-            (
-                program_file(Hook::SetSockOpt),
-                sys::program(&progs.on_setsockopt),
-            ),
-            (program_file(Hook::SockOps), sys::program(&progs.on_sockops)),
         ];
+        let progs = &open.progs;
+        let programs = [
+            (file::SEED, &progs.seed),
+            (file::MATCH, &progs.match_once),
+            (file::PLAN, &progs.plan_once),
+            (program_file(Hook::Connect4), &progs.on_connect4),
+            (program_file(Hook::Connect6), &progs.on_connect6),
+            (program_file(Hook::Bind4), &progs.on_bind4),
+            (program_file(Hook::Bind6), &progs.on_bind6),
+            (program_file(Hook::SetSockOpt), &progs.on_setsockopt),
+            (program_file(Hook::SockOps), &progs.on_sockops),
+        ];
+        let programs = programs.into_iter().filter(|(name, _)| choice.has(name));
+        files.extend(programs.map(|(name, program)| (name, sys::program(program))));
         let files = files
             .into_iter()
             .map(|(name, fd)| Ok((name, fd?)))
@@ -108,5 +139,13 @@ impl Object {
         file.expect("every file that is asked for is in the list")
             .1
             .as_fd()
+    }
+}
+
+impl Choice<'_> {
+    fn has(&self, program: &str) -> bool {
+        self.hooks.iter().any(|hook| program_file(*hook) == program)
+            || (program == file::SEED && self.hooks.contains(&Hook::SockOps))
+            || (self.questions == Questions::Yes && [file::MATCH, file::PLAN].contains(&program))
     }
 }

@@ -128,10 +128,9 @@ pub(super) fn run(program: BorrowedFd<'_>, context: &mut [u8]) -> io::Result<i32
         sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
         ..Default::default()
     };
-    options.ctx_in = context.as_ptr().cast::<c_void>();
+    // The kernel writes the changed bytes back to where it read them.
+    options.ctx_in = context.as_mut_ptr().cast::<c_void>().cast_const();
     options.ctx_size_in = size(context.len());
-    options.ctx_out = context.as_mut_ptr().cast::<c_void>();
-    options.ctx_size_out = size(context.len());
     // SAFETY: the options and the bytes that they point to outlive the call, with their sizes.
     let answer =
         unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };

@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 
 use super::encode::{Source, encode};
 use super::layout;
-use super::object::{NAME, Object, file};
+use super::object::{Choice, NAME, Object, Questions, file};
 use super::{Accepted, install, sys};
 use crate::error::{Error, Operation, Result};
 
@@ -46,7 +46,12 @@ impl Answers {
     pub fn load(table: &Table, hz: Hz) -> Result<Self> {
         let write = |error| Error::of_hook(Operation::Write, NAME, error);
         let turn = sys::create_array(c"sockpulse_turn", 8).map_err(write)?;
-        let object = Object::load(turn.as_fd(), INSTALLATION, hz)?;
+        let choice = Choice {
+            hooks: &[],
+            questions: Questions::Yes,
+            kept: Vec::new(),
+        };
+        let object = Object::load(turn.as_fd(), INSTALLATION, hz, &choice)?;
         let counters: Vec<u8> = (0..).take(table.rules().len()).collect();
         let bytes = encode(&Source {
             table,
