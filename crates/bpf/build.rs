@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use libbpf_cargo::SkeletonBuilder;
 
 const SOURCES: &str = "src/bpf";
-const PROGRAMS: [&str; 4] = ["task_file", "iter_tcp", "count", "protect"];
+const PROGRAMS: [&str; 5] = ["task_file", "iter_tcp", "count", "protect", "set_tcp"];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed={SOURCES}");

@@ -3,7 +3,8 @@
 //! [`TaskFile`] walks the descriptors of all processes and so sees every network namespace at once,
 //! with the process that holds each socket; what no process holds (orphans, TIME-WAIT, connections
 //! not accepted yet) it cannot see. [`IterTcp`] walks the sockets of one namespace and knows nothing
-//! of processes. Both write the same [`Record`], read in bulk by a [`Reader`].
+//! of processes. Both write the same [`Record`], read in bulk by a [`Reader`]. [`SetTcp`] walks as
+//! [`IterTcp`] does, and sets the sockets that it has an [`Order`] for.
 //!
 //! Loading needs `CAP_BPF` and `CAP_PERFMON` and a kernel with BTF; [`support::facilities`] tells by
 //! trying what is possible here. The programs are written in C (src/bpf) and fit themselves to the
@@ -14,10 +15,12 @@ mod count;
 mod error;
 mod iter_tcp;
 mod load;
+mod order;
 pub mod protect;
 mod reader;
 mod record;
 pub mod risk;
+mod set_tcp;
 mod skeleton;
 pub mod support;
 mod sys;
@@ -26,7 +29,9 @@ mod task_file;
 pub use count::Counting;
 pub use error::{Error, Result};
 pub use iter_tcp::IterTcp;
+pub use order::{Order, Verdict};
 pub use reader::{Reader, records};
 pub use record::{Kind, Record};
 pub use risk::RiskAccepted;
+pub use set_tcp::{SetTcp, Walk};
 pub use task_file::TaskFile;

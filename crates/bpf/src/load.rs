@@ -1,5 +1,6 @@
 //! Loading: what is checked before, where libbpf's messages go, what its errors mean.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -27,7 +28,7 @@ impl Program {
         Ok(Self { name, fd })
     }
 
-    /// Starts a walk.
+    /// Starts a walk that writes records.
     pub(crate) fn open(&self, pid: Option<u32>) -> Result<Reader> {
         const E2BIG: i32 = 7;
         let (link, only) = match sys::link_iterator(self.fd.as_fd(), pid) {
@@ -37,10 +38,18 @@ impl Program {
             }
             link => (link, None),
         };
+        Ok(Reader::new(self.name, self.created(link)?, only))
+    }
+
+    /// Starts a walk over everything.
+    pub(crate) fn iterate(&self) -> Result<File> {
+        self.created(sys::link_iterator(self.fd.as_fd(), None))
+    }
+
+    fn created(&self, link: io::Result<OwnedFd>) -> Result<File> {
         let link = link.map_err(|error| Error::of(Operation::Attach, self.name, error))?;
-        let file = sys::create_iterator(link.as_fd())
-            .map_err(|error| Error::of(Operation::Iterate, self.name, error))?;
-        Ok(Reader::new(self.name, file, only))
+        sys::create_iterator(link.as_fd())
+            .map_err(|error| Error::of(Operation::Iterate, self.name, error))
     }
 }
 

@@ -25,3 +25,7 @@ pub(crate) mod count {
 pub(crate) mod protect {
     include!(concat!(env!("OUT_DIR"), "/protect.skel.rs"));
 }
+
+pub(crate) mod set_tcp {
+    include!(concat!(env!("OUT_DIR"), "/set_tcp.skel.rs"));
+}

@@ -48,6 +48,40 @@ pub(crate) fn counter(map: BorrowedFd<'_>) -> io::Result<u64> {
     answered(answer).map(|_| value)
 }
 
+/// `BPF_MAP_UPDATE_BATCH` of a map whose keys are numbers, and whose values have the size that comes
+/// out. Linux 5.6.
+pub(crate) fn fill(map: BorrowedFd<'_>, keys: &[u64], values: &[u8]) -> io::Result<()> {
+    check_sizes(map, values.len() / keys.len().max(1))?;
+    assert!(values.len().is_multiple_of(keys.len().max(1)));
+    let mut count = u32::try_from(keys.len()).map_err(io::Error::other)?;
+    // SAFETY: there are as many keys and values as said, of the sizes that the map has.
+    let answer = unsafe {
+        libbpf_sys::bpf_map_update_batch(
+            map.as_raw_fd(),
+            keys.as_ptr().cast::<c_void>(),
+            values.as_ptr().cast::<c_void>(),
+            &raw mut count,
+            std::ptr::null(),
+        )
+    };
+    answered(answer).map(drop)
+}
+
+/// The kernel reads as many bytes as the map's keys and values have.
+fn check_sizes(map: BorrowedFd<'_>, value: usize) -> io::Result<()> {
+    let mut info = libbpf_sys::bpf_map_info::default();
+    let mut len = u32::try_from(size_of_val(&info)).map_err(io::Error::other)?;
+    // SAFETY: the structure is as long as said, and outlives the call.
+    let answer =
+        unsafe { libbpf_sys::bpf_map_get_info_by_fd(map.as_raw_fd(), &raw mut info, &raw mut len) };
+    answered(answer)?;
+    let is_ours =
+        info.key_size == 8 && usize::try_from(info.value_size).is_ok_and(|own| own == value);
+    is_ours
+        .then_some(())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
 /// `BPF_LINK_CREATE` for an iterator program; with `pid` it walks only that process's tasks (Linux
 /// 6.1; older kernels answer `E2BIG`). The process is looked up in the caller's pid namespace.
 pub(crate) fn link_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<OwnedFd> {

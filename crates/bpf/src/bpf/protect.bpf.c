@@ -216,35 +216,6 @@ static __always_inline void place_of(struct subject *s, const struct sock *sk)
 		place_of_caller(s);
 }
 
-static __always_inline bool is_subflow(const struct tcp_sock *tp)
-{
-	const struct tcp_sock___mptcp *mptcp = (const void *)tp;
-
-	return bpf_core_field_exists(mptcp->is_mptcp) && mptcp->is_mptcp;
-}
-
-/* The machine has no signed division. Below zero is not a time. */
-static __always_inline __s32 seconds(__s32 jiffies)
-{
-	return jiffies < 0 ? -1 : (__u32)jiffies / hz;
-}
-
-static __always_inline void hold(struct held *h, const struct tcp_sock *tp)
-{
-	const struct inet_connection_sock *icsk = &tp->inet_conn;
-	const struct sock *sk = &icsk->icsk_inet.sk;
-	const struct netns_ipv4 *ipv4 = &sk->__sk_common.skc_net.net->ipv4;
-
-	h->on = !!(sk->__sk_common.skc_flags & (1 << SOCK_KEEPOPEN));
-	h->idle = tp->keepalive_time / hz;
-	h->interval = tp->keepalive_intvl / hz;
-	h->probes = tp->keepalive_probes;
-	h->user_timeout = icsk->icsk_user_timeout;
-	h->idle_default = seconds(ipv4->sysctl_tcp_keepalive_time);
-	h->interval_default = seconds(ipv4->sysctl_tcp_keepalive_intvl);
-	h->probes_default = ipv4->sysctl_tcp_keepalive_probes;
-}
-
 /* Finds the rule and makes the socket what it says. */
 static __always_inline void decide(void *ctx, const struct table *t, struct subject *s,
 				   const struct tcp_sock *tp)

@@ -5,36 +5,13 @@
 #define SOCKPULSE_SETTLE_H
 
 #include "uapi.h"
+#include "socket.h"
+#include "step.h"
 #include "table.h"
 
 #include <bpf/bpf_helpers.h>
 
 #define INT_MAX 0x7fffffff
-
-/* Ticks a second. Set before loading. */
-const volatile __u32 hz = 0;
-
-/* What a socket holds, in seconds and milliseconds; 0: inherited. */
-struct held {
-	__u32 on;	/* SO_KEEPALIVE */
-	__u32 idle;
-	__u32 interval;
-	__u32 probes;
-	__u32 user_timeout;
-	/* What it would inherit. */
-	__s32 idle_default;
-	__s32 interval_default;
-	__s32 probes_default;
-};
-
-/* What is to be set; -1: nothing. */
-struct step {
-	__s32 keepalive;
-	__s32 idle;
-	__s32 interval;
-	__s32 probes;
-	__s32 user_timeout;
-};
 
 enum outcome {
 	OUTCOME_RIGHT,	 /* nothing is to be set */
@@ -127,13 +104,6 @@ __noinline int plan(const struct rule *r, const struct held *h, struct step *s)
 	    (!probes && !(s->user_timeout < 0 ? h->user_timeout : s->user_timeout)))
 		return -1;
 	return 1;
-}
-
-static __always_inline long set(void *ctx, int level, int option, __s32 value)
-{
-	if (value < 0)
-		return 0;
-	return bpf_setsockopt(ctx, level, option, &value, sizeof(value));
 }
 
 /* SO_KEEPALIVE comes last: it arms the timer with the idle time that is there. */

@@ -31,7 +31,7 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send) {
     }
     on_thread(|| {
         unshare(libc::CLONE_NEWNET);
-        loopback_up();
+        loopback(Loopback::Up);
         test();
     });
 }
@@ -49,12 +49,21 @@ pub(crate) fn unshare(flags: i32) {
     check(unsafe { libc::unshare(flags) });
 }
 
-fn loopback_up() {
+/// What the loopback device is to be.
+pub(crate) enum Loopback {
+    Up,
+    Down,
+}
+
+pub(crate) fn loopback(state: Loopback) {
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
     // SAFETY: all zeros are a valid ifreq.
     let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
     request.ifr_name[..2].copy_from_slice(&[b'l'.cast_signed(), b'o'.cast_signed()]);
-    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap();
+    request.ifr_ifru.ifru_flags = match state {
+        Loopback::Up => i16::try_from(libc::IFF_UP).unwrap(),
+        Loopback::Down => 0,
+    };
     // SAFETY: the request is of the type that this ioctl reads.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) });
 }
@@ -208,7 +217,7 @@ pub(crate) fn uid() -> u32 {
     unsafe { libc::getuid() }
 }
 
-const fn loopback(port: u16) -> libc::sockaddr_in {
+const fn on_loopback(port: u16) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: 2,
         sin_port: port.to_be(),
@@ -223,7 +232,7 @@ const ADDRESS_LEN: libc::socklen_t = 16;
 
 /// Listens on a loopback port that the kernel chooses.
 pub(crate) fn bind_and_listen(socket: &impl AsRawFd, backlog: i32) -> SocketAddr {
-    let mut address = loopback(0);
+    let mut address = on_loopback(0);
     // SAFETY: the length is that of the address.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN) });
     // SAFETY: plain numbers.
@@ -238,7 +247,7 @@ pub(crate) fn bind_and_listen(socket: &impl AsRawFd, backlog: i32) -> SocketAddr
 
 /// Begins to connect; a socket that does not block may be left on its way.
 pub(crate) fn connect(socket: &impl AsRawFd, to: SocketAddr) {
-    let address = loopback(to.port());
+    let address = on_loopback(to.port());
     // SAFETY: the length is that of the address.
     let answer =
         unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN) };
@@ -247,4 +256,19 @@ pub(crate) fn connect(socket: &impl AsRawFd, to: SocketAddr) {
         answer == 0 || error.raw_os_error() == Some(libc::EINPROGRESS),
         "{error}"
     );
+}
+
+/// As many connections as the process may have descriptors for.
+pub(crate) fn room_for(wanted: usize) -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure is that of getrlimit(2).
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) });
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the structure is that of setrlimit(2).
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
+    let room = usize::try_from(limit.rlim_max).unwrap_or(usize::MAX);
+    wanted.min(room.saturating_sub(100) / 2)
 }

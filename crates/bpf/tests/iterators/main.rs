@@ -10,6 +10,8 @@ mod processes;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod setting;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod speed;

@@ -91,19 +91,3 @@ fn print(name: &str, sockets: usize, time: Duration) {
     let each = time.as_nanos() / u128::try_from(sockets.max(1)).unwrap();
     println!("{name}: {sockets} in {time:?}, {each} ns each");
 }
-
-/// As many connections as the process may have descriptors for.
-#[expect(unsafe_code, reason = "the limit on descriptors")]
-fn room_for(wanted: usize) -> usize {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the structure is that of getrlimit(2).
-    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) });
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: the structure is that of setrlimit(2).
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) });
-    let room = usize::try_from(limit.rlim_max).unwrap_or(usize::MAX);
-    wanted.min(room.saturating_sub(100) / 2)
-}

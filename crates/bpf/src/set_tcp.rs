@@ -1,0 +1,130 @@
+//! The iterator that sets the TCP sockets of one network namespace.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use sockpulse_core::Hz;
+use zerocopy::{FromBytes, IntoBytes};
+
+use crate::error::{Error, Operation, Result};
+use crate::load::{self, Program, not_opened};
+use crate::order::{Answer, Encoded, Order, Verdict};
+use crate::risk::{self, RiskAccepted, TCP_ITERATOR};
+use crate::skeleton::set_tcp::SetTcpSkelBuilder;
+use crate::sys;
+
+const NAME: &str = "the tcp iterator that sets";
+
+/// Orders that go into the kernel with one call.
+const BATCH: usize = 4096;
+
+/// The loaded program with its orders.
+///
+/// It finds sockets by their cookies, so that no process is reached into, and none need hold them:
+/// what waits to be accepted is set too. The kernel holds a socket's lock while it is set
+/// (`bpf_iter_tcp_seq_show()`, net/ipv4/tcp_ipv4.c).
+///
+/// Needs `CAP_BPF` and `CAP_PERFMON`; Linux 5.15.
+#[derive(Debug)]
+pub struct SetTcp {
+    program: Program,
+    orders: usize,
+}
+
+/// One walk. It sets while it is read, and may be read from any thread.
+#[derive(Debug)]
+pub struct Walk {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl SetTcp {
+    /// Loads the program and its orders, unless the running kernel can be crashed by it and the
+    /// caller has not accepted that. Nothing is set yet. Takes some 110 bytes of the kernel's memory
+    /// an order.
+    ///
+    /// # Errors
+    /// As for [`IterTcp::load`](crate::IterTcp::load); and when the kernel has no memory for so many.
+    pub fn load(accepted: RiskAccepted, hz: Hz, orders: &[Order]) -> Result<Self> {
+        risk::check(NAME, TCP_ITERATOR, accepted)?;
+        load::prepare(NAME)?;
+        let mut object = MaybeUninit::uninit();
+        let mut open = SetTcpSkelBuilder::default()
+            .open(&mut object)
+            .map_err(not_opened(NAME))?;
+        let constants = open.maps.rodata_data.as_deref_mut();
+        constants.expect("the program has a constant").hz = hz.get();
+        let room = u32::try_from(orders.len().max(1)).unwrap_or(u32::MAX);
+        open.maps
+            .orders
+            .set_max_entries(room)
+            .map_err(not_opened(NAME))?;
+        load::load(NAME, open.open_object_mut())?;
+        let map =
+            sys::map(&open.maps.orders).map_err(|error| Error::of(Operation::Load, NAME, error))?;
+        let numbered: Vec<_> = orders.iter().zip(0..).collect();
+        for batch in numbered.chunks(BATCH) {
+            let keys: Vec<u64> = batch.iter().map(|(order, _)| order.cookie.0).collect();
+            let values: Vec<Encoded> = batch
+                .iter()
+                .map(|(order, nth)| order.encode(*nth))
+                .collect();
+            sys::fill(map.as_fd(), &keys, values.as_bytes())
+                .map_err(|error| Error::of(Operation::Write, NAME, error))?;
+        }
+        Ok(Self {
+            program: Program::keep(NAME, &open.progs.set_tcp)?,
+            orders: orders.len(),
+        })
+    }
+
+    /// How many orders there are.
+    #[must_use]
+    pub const fn orders(&self) -> usize {
+        self.orders
+    }
+
+    /// Starts a walk over the network namespace in which the calling thread is now. Listeners come
+    /// first.
+    ///
+    /// # Errors
+    /// As for [`SetTcp::load`].
+    pub fn open(&self) -> Result<Walk> {
+        Ok(Walk {
+            file: self.program.iterate()?,
+            buffer: Vec::new(),
+        })
+    }
+}
+
+impl Walk {
+    /// The most that one call sets: answers of one call fit into the kernel's buffer, whatever its
+    /// size is, since a socket whose answer does not fit is shown once more (`bpf_seq_read()`).
+    pub const MOST: usize = (32 * 1024) / size_of::<Answer>() - 1;
+
+    /// Goes on until as many sockets have answered, and tells which and how; nothing at the end.
+    /// Between two calls no lock is held, and sockets that come and go do not disturb the walk. On
+    /// kernels before 6.17 a socket may then be passed over, or answer twice: the first answer counts.
+    ///
+    /// # Errors
+    /// What read(2) says. Then it is not known which sockets were set since the last answer.
+    pub fn advance(&mut self, most: usize) -> Result<Vec<(usize, Verdict)>> {
+        self.buffer
+            .resize(most.clamp(1, Self::MOST) * size_of::<Answer>(), 0);
+        loop {
+            match self.file.read(&mut self.buffer) {
+                Ok(len) => {
+                    let answers = <[Answer]>::ref_from_bytes(&self.buffer[..len]).unwrap_or(&[]);
+                    return Ok(answers.iter().filter_map(Answer::told).collect());
+                }
+                // The kernel pauses after a million sockets that had no order.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::of(Operation::Read, NAME, error)),
+            }
+        }
+    }
+}
