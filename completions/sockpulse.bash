@@ -55,6 +55,9 @@ _sockpulse() {
             sockpulse,undo)
                 cmd="sockpulse__subcmd__undo"
                 ;;
+            sockpulse,unprotect)
+                cmd="sockpulse__subcmd__unprotect"
+                ;;
             sockpulse__subcmd__defaults,get)
                 cmd="sockpulse__subcmd__defaults__subcmd__get"
                 ;;
@@ -103,6 +106,9 @@ _sockpulse() {
             sockpulse__subcmd__help,undo)
                 cmd="sockpulse__subcmd__help__subcmd__undo"
                 ;;
+            sockpulse__subcmd__help,unprotect)
+                cmd="sockpulse__subcmd__help__subcmd__unprotect"
+                ;;
             sockpulse__subcmd__help__subcmd__defaults,get)
                 cmd="sockpulse__subcmd__help__subcmd__defaults__subcmd__get"
                 ;;
@@ -119,7 +125,7 @@ _sockpulse() {
 
     case "${cmd}" in
         sockpulse)
-            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect undo lab doctor explain plan completions man run help"
+            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect unprotect undo lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -545,7 +551,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__help)
-            opts="audit list defaults protect undo lab doctor explain plan completions man run help"
+            opts="audit list defaults protect unprotect undo lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -782,6 +788,20 @@ _sockpulse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sockpulse__subcmd__help__subcmd__unprotect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sockpulse__subcmd__lab)
             opts="-o -v -h --slow --idle --interval --probes --user-timeout --loss --nat-timeout --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -927,7 +947,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__man)
-            opts="-o -v -h --output --color --verbose --help audit list defaults protect undo run lab doctor explain plan completions man"
+            opts="-o -v -h --output --color --verbose --help audit list defaults protect unprotect undo run lab doctor explain plan completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1031,7 +1051,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__protect)
-            opts="-o -v -h --program --pid --unit --container --cgroup --local --remote --port --state --silent-for --exposure --netns --detect-within --source --accept-kernel-risk --idle --interval --probes --user-timeout --mode --existing --include-local --spread --max-probes-per-second --no-jitter --dry-run --state-dir --output --color --verbose --help"
+            opts="-o -v -h --program --pid --unit --container --cgroup --local --remote --port --state --silent-for --exposure --netns --detect-within --source --accept-kernel-risk --idle --interval --probes --user-timeout --mode --existing --new --include-local --spread --max-probes-per-second --no-jitter --name --accepted --list --pins --cgroup-root --dry-run --state-dir --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1125,6 +1145,22 @@ _sockpulse() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accepted)
+                    COMPREPLY=($(compgen -W "inherit each" -- "${cur}"))
+                    return 0
+                    ;;
+                --pins)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --state-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1211,13 +1247,55 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__undo)
-            opts="-o -v -h --since --list --force --dry-run --state-dir --output --color --verbose --help"
+            opts="-o -v -h --since --list --force --cgroup-root --dry-run --state-dir --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sockpulse__subcmd__unprotect)
+            opts="-o -v -h --pins --cgroup-root --dry-run --state-dir --output --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pins)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

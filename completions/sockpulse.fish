@@ -38,6 +38,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One 
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "unprotect" -d 'End the kernel\'s rules for connections to come'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
@@ -244,19 +245,38 @@ override\t''
 off\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l spread -d 'Make the changes over this time; without, over the least that keeps the probes that follow within the limit' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l max-probes-per-second -d 'The most probes that the changes may cause in one second' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l name -d 'The rule\'s name; one of the same name is replaced' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l accepted -d 'Whether connections that a program accepts inherit from its listener, or are each decided over' -r -f -a "inherit\t''
+each\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l pins -d 'The folder of a bpffs in which they are kept' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l cgroup-root -d 'The cgroup whose processes are meant; without, all' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
 json\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
 always\t''
 never\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l existing -d 'Connections that are open, and listeners'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l existing -d 'Connections that are open, and listeners; with --new both, which is the default'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l new -d 'Connections to come: a rule in the kernel that outlives this command'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l include-local -d 'Connections within one network namespace too'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l no-jitter -d 'Set the idle time exactly; without, open connections get up to an eighth less, each another, so that their probes do not come together'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l list -d 'Show the rules in force and what they did, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -l pins -d 'The folder of a bpffs in which they are kept' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -l cgroup-root -d 'The cgroup whose processes are meant; without, all' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l cgroup-root -d 'The cgroup to which rules for connections to come are attached again; without, the root' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
 json\t''"
@@ -457,19 +477,20 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect undo lab doctor explain plan completions man run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "unprotect" -d 'End the kernel\'s rules for connections to come'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list defaults protect unprotect undo lab doctor explain plan completions man run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

@@ -129,6 +129,7 @@ fn dispatch(
         Command::List(args) => list::run(args, &face, machine, out, stderr),
         Command::Defaults(args) => defaults::run(args, &face, machine, out, stderr),
         Command::Protect(args) => protect::run(args, &face, machine, out, stderr),
+        Command::Unprotect(args) => protect::end(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),
         Command::Run(args) => start::run(args),
         Command::Lab(args) => lab::run_command(args, &face, out),

@@ -259,6 +259,7 @@ pub(crate) fn name(target: &Target) -> String {
     match target {
         Target::Sysctl { netns, sysctl } => format!("{} in {}", sysctl.key(), shown(&netns.name)),
         Target::PersistedFile { path } => shown(path),
+        Target::Rules { .. } => "the kernel's rules for connections to come".into(),
         Target::Connections { file, .. } => format!("the sockets of {}", shown(file)),
         _ => "something that this version does not know".into(),
     }
@@ -290,6 +291,7 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
             counted(*count, "open socket"),
             shown(file)
         )],
+        Target::Rules { .. } => vec![format!("{}: {reason}", name(&change.target))],
         // What a later version adds is worded by it.
         _ => vec![format!(
             "{} -> {}",

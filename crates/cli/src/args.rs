@@ -12,14 +12,14 @@ use crate::options::OutputFormat;
 use crate::selectors::SurveyArgs;
 use crate::values;
 
-/// See TCP keepalive on every connection of this machine, and set its defaults.
+/// See TCP keepalive on every connection of this machine, switch it on, and set its defaults.
 ///
 /// sockpulse shows, for every TCP connection in every network namespace, whether anyone would ever
 /// notice that its peer is gone: whether keepalive is on, with which settings and where they come
 /// from, when the next probe is due, how long the peer has been silent, and whose socket it is.
 ///
-/// Without a command it runs `audit`. Only `defaults set`, `defaults reset` and `undo` change
-/// anything: the kernel's defaults, each with `--dry-run`, a journal and a way back.
+/// Without a command it runs `audit`. Only `protect`, `unprotect`, `defaults set`, `defaults reset`
+/// and `undo` change anything on the machine, each with `--dry-run`, a journal and a way back.
 #[derive(Debug, Parser)]
 #[command(
     name = "sockpulse",
@@ -96,6 +96,8 @@ pub(crate) enum Command {
     /// Keepalive for programs that did not ask for it, while they run.
     #[command(long_about = crate::protect::args::ABOUT)]
     Protect(crate::protect::args::ProtectArgs),
+    /// End the kernel's rules for connections to come.
+    Unprotect(crate::protect::args::UnprotectArgs),
     /// Put back what sockpulse changed, by its journal.
     Undo(UndoArgs),
     /// Start one program with keepalive on all its TCP sockets, without root.
@@ -242,7 +244,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "protect", "undo", "run", "lab", "doctor", "explain", "plan",
+            "audit", "list", "defaults", "protect", "unprotect", "undo", "run", "lab", "doctor", "explain", "plan",
             "completions",
             "man"
         ]

@@ -3,13 +3,14 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
+use sockpulse_bpf::protect::{self, Accepted, Hook, Installed, Wanted};
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::Tree;
-use sockpulse_core::protect::Step;
+use sockpulse_core::protect::{Step, Table};
 use sockpulse_core::{Cookie, EffectiveTimers, Gap, Hz, Namespace, NetnsId, Process};
 use sockpulse_linux::file::{self, Whose};
 use sockpulse_linux::netns::{self, Netns};
@@ -19,8 +20,11 @@ use sockpulse_linux::rearm::NotRearmed;
 use sockpulse_linux::set::{Expected, NotSet};
 use sockpulse_linux::{Error, Operation, sysctl};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorKind};
 use crate::options::NetnsChoice;
+pub use crate::protect::rule::KernelRule;
+pub use crate::protect::rules::Rules;
+use crate::survey::of_rules;
 
 /// A namespace with its defaults, and how the journal tells it from others.
 #[derive(Debug, Clone)]
@@ -38,6 +42,45 @@ pub struct Found {
     pub namespaces: Vec<Inhabited>,
     /// What could not be read.
     pub gaps: Vec<Gap>,
+}
+
+/// Where the kernel's rules for connections to come are.
+#[derive(Debug, Clone)]
+pub struct Hooks {
+    /// The folder of a bpffs in which programs, maps and links are kept.
+    pub pins: PathBuf,
+    /// The cgroup to which they are attached; `None` means the root of the hierarchy.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// The kernel's rules for connections to come, as they are in force.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// The first that matches decides.
+    pub rules: Vec<RuleInForce>,
+    /// Who decides over accepted connections.
+    pub accepted: Accepted,
+    /// The hooks that are attached.
+    pub hooks: Vec<&'static str>,
+    /// Those that ought to be and are not.
+    pub missing: Vec<&'static str>,
+}
+
+/// A rule in force, and what it did.
+#[derive(Debug, Clone, Default)]
+pub struct RuleInForce {
+    /// What its installer wrote about it.
+    pub text: String,
+    /// Sockets of which something was set.
+    pub set: u64,
+    /// Those that were right already.
+    pub right: u64,
+    /// Those of which the kernel refused an option.
+    pub refused: u64,
+    /// Those that were left out, with both ends in one namespace.
+    pub local: u64,
+    /// Calls of setsockopt(2) whose value was replaced.
+    pub held: u64,
 }
 
 /// What commands change, and what they look at to plan it.
@@ -89,6 +132,18 @@ pub trait ChangeSink {
         expected: &Expected,
         step: &Step,
     ) -> Result<EffectiveTimers, NotSet>;
+
+    /// The rules that are in force for connections to come.
+    ///
+    /// # Errors
+    /// When they cannot be read, or another version's are in force.
+    fn rules(&mut self, pins: &Path) -> Result<InForce, CommandError>;
+
+    /// Puts rules into force in the place of those that are; none ends it all.
+    ///
+    /// # Errors
+    /// When the kernel refuses: then what was in force still is.
+    fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError>;
 
     /// Arms a connection's keepalive timer anew.
     ///
@@ -281,9 +336,67 @@ impl ChangeSink for ThisMachine {
         self.borrower.set(process, cookie, expected, step)
     }
 
+    fn rules(&mut self, pins: &Path) -> Result<InForce, CommandError> {
+        let loaded = protect::load(pins).map_err(of_rules)?;
+        Ok(loaded.map(in_force).unwrap_or_default())
+    }
+
+    fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
+        if rules.rules.is_empty() {
+            protect::remove(&hooks.pins).map_err(of_rules)?;
+            return Ok(InForce::default());
+        }
+        let only: Vec<_> = rules.rules.iter().map(|one| one.rule.clone()).collect();
+        let texts: Vec<_> = rules.rules.iter().map(|one| one.text.clone()).collect();
+        let table = Table::compile(&only)?;
+        let cgroup = match &hooks.cgroup {
+            Some(cgroup) => cgroup.clone(),
+            None => sockpulse_linux::cgroup::root(&self.proc).ok_or_else(no_cgroup)?,
+        };
+        let hz = sockpulse_linux::hz().ok_or_else(no_hz)?;
+        let wanted = Wanted {
+            table: &table,
+            texts: &texts,
+            accepted: rules.accepted,
+            hz,
+        };
+        let installed = protect::install(&hooks.pins, &cgroup, &wanted);
+        installed.map(in_force).map_err(of_rules)
+    }
+
     fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {
         self.borrower.rearm(process, cookie)
     }
+}
+
+fn in_force(installed: Installed) -> InForce {
+    let rules = installed.rules.into_iter().map(|rule| RuleInForce {
+        text: rule.text,
+        set: rule.counts.set,
+        right: rule.counts.right,
+        refused: rule.counts.refused,
+        local: rule.counts.local,
+        held: rule.counts.held,
+    });
+    let names = |hooks: Vec<Hook>| hooks.into_iter().map(Hook::name).collect();
+    InForce {
+        rules: rules.collect(),
+        accepted: installed.accepted,
+        hooks: names(installed.hooks),
+        missing: names(installed.missing),
+    }
+}
+
+fn no_cgroup() -> CommandError {
+    let message = "failed to find a cgroup v2 hierarchy, to which the rules would be attached";
+    CommandError::new(ErrorKind::Incomplete, message)
+        .hint("mount one: mount -t cgroup2 none /sys/fs/cgroup")
+        .hint("set what is open all the same: --existing")
+}
+
+fn no_hz() -> CommandError {
+    let message = "failed to measure the kernel's tick rate, by which its programs count";
+    CommandError::new(ErrorKind::Incomplete, message)
 }
 
 /// A file's text. What is no text is none of ours, nor is what a link leads to.

@@ -77,6 +77,13 @@ impl Places {
     }
 }
 
+/// Where the cgroup v2 hierarchy is mounted, a mount of the whole of it before others. Needs no
+/// privilege.
+#[must_use]
+pub fn root(proc: &Proc) -> Option<PathBuf> {
+    open_mount(proc).map(|(point, _)| point)
+}
+
 /// Opens the cgroup v2 hierarchy where it is mounted, a mount of the whole of it before others.
 pub(crate) fn open_mount(proc: &Proc) -> Option<(PathBuf, OwnedFd)> {
     let mut mounts = proc.mounts().ok()?;

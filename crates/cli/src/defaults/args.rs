@@ -202,6 +202,10 @@ pub(crate) struct UndoArgs {
     #[arg(long)]
     pub(crate) force: bool,
 
+    /// The cgroup to which rules for connections to come are attached again; without, the root.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) cgroup_root: Option<PathBuf>,
+
     /// How changes are made and remembered.
     #[command(flatten)]
     pub(crate) writing: WritingArgs,

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use rustix::io::Errno;
@@ -24,7 +24,7 @@ use crate::error::CommandError;
 use crate::machine::{Machine, Visitor};
 use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample::{self, Sample};
-use crate::sink::{ChangeSink, Found, Inhabited};
+use crate::sink::{ChangeSink, Found, Hooks, InForce, Inhabited, Rules};
 use crate::terminal::Palette;
 
 /// What someone else does.
@@ -232,6 +232,14 @@ impl ChangeSink for Pretended {
         _: &Expected,
         _: &Step,
     ) -> Result<EffectiveTimers, NotSet> {
+        panic!("not under test")
+    }
+
+    fn rules(&mut self, _: &Path) -> Result<InForce, CommandError> {
+        panic!("not under test")
+    }
+
+    fn set_rules(&mut self, _: &Hooks, _: &Rules) -> Result<InForce, CommandError> {
         panic!("not under test")
     }
 

@@ -79,6 +79,7 @@ fn connections(
         dry_run: args.writing.dry_run,
         force: args.force,
         state_dir: &args.writing.state_dir,
+        cgroup: args.cgroup_root.as_deref(),
     };
     let undone = protect::run(&ours, &wish, machine, sink, stderr)?;
     report.lines(undone.said);

@@ -150,6 +150,7 @@ pub(crate) fn of_change(change: &Change) -> Json {
         Target::Connections { file, count } => {
             json!({ "target": "connections", "file": file, "count": count })
         }
+        Target::Rules { pins } => json!({ "target": "rules", "pins": pins }),
         // What a later version adds is written by it.
         _ => json!({ "target": "unknown" }),
     };
@@ -181,6 +182,9 @@ fn change_of(json: &Json) -> Option<Change> {
         },
         "file" => Target::PersistedFile {
             path: json["path"].as_str()?.to_owned(),
+        },
+        "rules" => Target::Rules {
+            pins: json["pins"].as_str()?.to_owned(),
         },
         "connections" => Target::Connections {
             file: json["file"].as_str()?.to_owned(),

@@ -1,14 +1,17 @@
 //! The words of `protect`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use sockpulse_bpf::protect::{Accepted, PINS};
 use sockpulse_core::protect::{Asked, Jitter, Limits, Mode, Rule};
 
 use crate::defaults::args::WritingArgs;
 use crate::selectors::SurveyArgs;
 use crate::settings::SettingsArgs;
+use crate::sink::Hooks;
 use crate::values;
 
 pub(crate) const ABOUT: &str = "\
@@ -16,7 +19,8 @@ Switches keepalive on for connections whose programs did not ask for it, while t
 
 No program is restarted, changed or told. Connections that are open get SO_KEEPALIVE and the settings \
 that are given; what is not given stays as it is, inherited values too. Listeners are set as well, so \
-that what they accept later has it. Connections within one network namespace are left out, since there \
+that what they accept later has it. For connections to come a rule is put into the kernel, which holds \
+it until unprotect or the next boot. Connections within one network namespace are left out, since there \
 the kernel itself reports the end. Changes are spread, so that the probes that follow are no storm, \
 written into a journal, and taken back by undo.
 
@@ -33,7 +37,8 @@ Examples:
   sockpulse protect --program redis-server --idle 60s --dry-run
   sockpulse protect --program redis-server --idle 60s --interval 10s --probes 6
   sockpulse protect --unit postgresql --idle 2m --mode tighten --spread 1m
-  sockpulse protect --exposure slow --idle 5m --mode tighten
+  sockpulse protect --existing --exposure slow --idle 5m --mode tighten
+  sockpulse protect --list
   sockpulse undo
 
 Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some were refused, or could not be
@@ -58,9 +63,13 @@ pub(crate) struct ProtectArgs {
     )]
     pub(crate) mode: Mode,
 
-    /// Connections that are open, and listeners.
+    /// Connections that are open, and listeners; with --new both, which is the default.
     #[arg(long, help_heading = "Which")]
     pub(crate) existing: bool,
+
+    /// Connections to come: a rule in the kernel that outlives this command.
+    #[arg(long, help_heading = "Which")]
+    pub(crate) new: bool,
 
     /// Connections within one network namespace too.
     #[arg(long, help_heading = "Which")]
@@ -85,6 +94,73 @@ pub(crate) struct ProtectArgs {
     #[arg(long, help_heading = "Pace")]
     pub(crate) no_jitter: bool,
 
+    /// The rule's name; one of the same name is replaced.
+    #[arg(
+        long, value_name = "NAME", value_parser = values::nonempty,
+        help_heading = "Connections to come"
+    )]
+    pub(crate) name: Option<String>,
+
+    /// Whether connections that a program accepts inherit from its listener, or are each decided over.
+    #[arg(
+        long, value_name = "HOW", default_value = "inherit", value_parser = accepted(),
+        help_heading = "Connections to come"
+    )]
+    pub(crate) accepted: Accepted,
+
+    /// Show the rules in force and what they did, and change nothing.
+    #[arg(long, help_heading = "Connections to come")]
+    pub(crate) list: bool,
+
+    /// Where the kernel's programs are kept and attached.
+    #[command(flatten)]
+    pub(crate) hooks: HookArgs,
+
+    /// How changes are made and remembered.
+    #[command(flatten)]
+    pub(crate) writing: WritingArgs,
+}
+
+/// Where the kernel's programs are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HookArgs {
+    /// The folder of a bpffs in which they are kept.
+    #[arg(long, value_name = "DIR", default_value = PINS, hide = true)]
+    pub(crate) pins: PathBuf,
+
+    /// The cgroup whose processes are meant; without, all.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) cgroup_root: Option<PathBuf>,
+}
+
+impl HookArgs {
+    pub(super) fn hooks(&self) -> Hooks {
+        Hooks {
+            pins: self.pins.clone(),
+            cgroup: self.cgroup_root.clone(),
+        }
+    }
+}
+
+/// `unprotect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = "\
+Connections that are open keep what they have: that is taken back by undo. Listeners that were made or
+set while a rule was in force go on handing it to what they accept.
+
+Examples:
+  sockpulse protect --list
+  sockpulse unprotect program=redis-server
+  sockpulse unprotect")]
+pub(crate) struct UnprotectArgs {
+    /// Names of rules, as `protect --list` shows them; all without.
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// Where the kernel's programs are kept.
+    #[command(flatten)]
+    pub(crate) hooks: HookArgs,
+
     /// How changes are made and remembered.
     #[command(flatten)]
     pub(crate) writing: WritingArgs,
@@ -105,6 +181,16 @@ impl ProtectArgs {
             mode: self.mode,
             include_local: self.include_local,
         }
+    }
+
+    /// Whether open connections are meant.
+    pub(super) const fn sets_existing(&self) -> bool {
+        self.existing || !self.new
+    }
+
+    /// Whether connections to come are meant.
+    pub(super) const fn sets_new(&self) -> bool {
+        self.new || !self.existing
     }
 
     pub(super) const fn jitter(&self) -> Jitter {
@@ -128,4 +214,11 @@ impl ProtectArgs {
 fn mode() -> impl TypedValueParser<Value = Mode> {
     let known = PossibleValuesParser::new(Mode::ALL.map(Mode::name));
     known.try_map(|text| Mode::parse(&text).ok_or("not a mode"))
+}
+
+fn accepted() -> impl TypedValueParser<Value = Accepted> {
+    PossibleValuesParser::new(["inherit", "each"]).map(|text| match &*text {
+        "each" => Accepted::Each,
+        _ => Accepted::Inherit,
+    })
 }

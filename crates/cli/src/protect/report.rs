@@ -9,27 +9,43 @@ use sockpulse_core::protect::{Asked, Jitter, Mode, Pace, Rule, Skip, Span, Tally
 use sockpulse_core::{Unseen, UserTimeoutChoice};
 
 use super::outcome::{Outcome, Refused};
-use super::plan::{Counts, Kind};
+use super::plan::{Counts, Kind, Plan};
 use crate::app::Face;
 use crate::append;
 use crate::coverage::{self, counted, grouped};
 use crate::error::{CommandError, Exit};
 use crate::fit;
-use crate::options::{OutputFormat, Surveyed};
+use crate::options::OutputFormat;
 use crate::terminal;
 
 /// All that is to be said.
 pub(super) struct Report<'a> {
     pub(super) rule: &'a Rule,
     pub(super) jitter: Jitter,
-    /// What the first look found.
-    pub(super) counts: &'a Counts,
-    pub(super) effect: Tally,
-    pub(super) pace: Pace,
-    /// What was seen of the machine.
-    pub(super) surveyed: &'a Surveyed,
-    /// `None`: it is only to be seen what would be done.
+    /// Whether it is only to be seen what would be done.
+    pub(super) dry_run: bool,
+    /// What the first look at open sockets found; `None` where they are not meant.
+    pub(super) plan: Option<&'a Plan>,
+    /// What became of them.
     pub(super) outcome: Option<&'a Outcome>,
+    /// The rule for connections to come.
+    pub(super) coming: Option<&'a Coming>,
+}
+
+/// A rule for connections to come, and whether it is in force.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) name: String,
+    pub(super) placed: Result<Placed, CommandError>,
+}
+
+/// Where it stands among the others.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// The transaction's number; `None` when nothing was, or had to be, changed.
+    pub(super) id: Option<u64>,
+    pub(super) number: usize,
+    pub(super) of: usize,
 }
 
 impl Report<'_> {
@@ -60,22 +76,34 @@ impl Report<'_> {
             // There is nowhere to say that stderr is closed.
             let _ = writeln!(stderr, "{line}");
         }
-        let _ = coverage::gaps(&self.surveyed.coverage, stderr);
+        if let Some(plan) = self.plan {
+            let _ = coverage::gaps(&plan.surveyed.coverage, stderr);
+        }
         Ok(self.exit())
     }
 
     fn exit(&self) -> Exit {
-        let partial = self.surveyed.coverage.is_partial()
-            || self.counts.skipped.keys().any(unseen)
-            || self.outcome.is_some_and(Outcome::is_partial);
+        let unseen = |plan: &Plan| {
+            plan.surveyed.coverage.is_partial() || plan.counts.skipped.keys().any(unseen)
+        };
+        let partial = self.plan.is_some_and(unseen)
+            || self.outcome.is_some_and(Outcome::is_partial)
+            || self.coming.is_some_and(|coming| coming.placed.is_err());
         if partial { Exit::Partial } else { Exit::Done }
     }
 
     fn screen(&self, width: usize) -> Vec<String> {
         let mut lines = vec![self.head(), String::new()];
-        lines.extend(self.table());
-        lines.push(String::new());
-        for (label, text) in self.facts() {
+        if let Some(plan) = self.plan {
+            lines.extend(self.table(&plan.counts));
+            lines.push(String::new());
+        }
+        let mut facts = self.plan.map_or_else(Vec::new, |plan| self.facts(plan));
+        facts.extend(self.coming());
+        if self.dry_run {
+            facts.push(("", "nothing was changed: --dry-run".into()));
+        }
+        for (label, text) in facts {
             let wrapped = fit::wrap(&text, width.saturating_sub(LABEL), 0);
             for (at, part) in wrapped.iter().enumerate() {
                 let label = if at == 0 { label } else { "" };
@@ -92,11 +120,17 @@ impl Report<'_> {
         if self.rule.mode == Mode::Off {
             return format!("{host}   {mode}: keepalive off");
         }
-        let asked = asked(&self.rule.asked, self.jitter);
+        // Connections to come have it exactly.
+        let jitter = if self.plan.is_some() {
+            self.jitter
+        } else {
+            Jitter::None
+        };
+        let asked = asked(&self.rule.asked, jitter);
         format!("{host}   {mode}: keepalive on{asked}")
     }
 
-    fn table(&self) -> Vec<String> {
+    fn table(&self, counts: &Counts) -> Vec<String> {
         let verb = match self.outcome {
             Some(_) => "changed",
             None => "to change",
@@ -107,14 +141,11 @@ impl Report<'_> {
         )];
         let (connections, listeners) = match self.outcome {
             Some(outcome) => (outcome.connections, outcome.listeners),
-            None => (
-                self.counts.connections.to_change,
-                self.counts.listeners.to_change,
-            ),
+            None => (counts.connections.to_change, counts.listeners.to_change),
         };
         for (name, kind, changed) in [
-            ("connections", self.counts.connections, connections),
-            ("listeners", self.counts.listeners, listeners),
+            ("connections", counts.connections, connections),
+            ("listeners", counts.listeners, listeners),
         ] {
             lines.push(format!(
                 "{name:LABEL$}{:>10}  {:>10}  {:>13}  {:>8}",
@@ -127,9 +158,9 @@ impl Report<'_> {
         lines
     }
 
-    fn facts(&self) -> Vec<(&'static str, String)> {
+    fn facts(&self, plan: &Plan) -> Vec<(&'static str, String)> {
         let mut facts = Vec::new();
-        let effect = self.outcome.map_or(self.effect, |outcome| outcome.effect);
+        let effect = self.outcome.map_or(plan.effect, |outcome| outcome.effect);
         if effect != Tally::default() {
             let now = if self.outcome.is_some() {
                 "now"
@@ -142,10 +173,10 @@ impl Report<'_> {
             ));
             facts.push(("", format!("{now}: {}", span(&effect.after))));
         }
-        if let Some(probes) = self.probes() {
+        if let Some(probes) = probes(&plan.pace) {
             facts.push(("probes", probes));
         }
-        for (why, count) in &self.counts.withheld {
+        for (why, count) in &plan.counts.withheld {
             let again = if why.passes() {
                 "; run it again later"
             } else {
@@ -156,59 +187,62 @@ impl Report<'_> {
                 format!("{}: {}{again}", counted(*count, "user timeout"), why.why()),
             ));
         }
-        for (skip, count) in &self.counts.skipped {
+        for (skip, count) in &plan.counts.skipped {
             facts.push(("left out", format!("{}: {}", grouped(*count), skip.why())));
         }
         if let Some(outcome) = self.outcome {
             facts.extend(told(outcome));
-        } else if self.to_change() == 0 {
+        } else if plan.planned.is_empty() {
             facts.push(("", "nothing to change".into()));
-        } else {
-            facts.push(("", "nothing was changed: --dry-run".into()));
         }
         facts
     }
 
-    const fn to_change(&self) -> u64 {
-        self.counts.connections.to_change + self.counts.listeners.to_change
-    }
-
-    /// What is predicted of the probes that follow.
-    fn probes(&self) -> Option<String> {
-        let Pace {
-            spread,
-            busiest_second,
-            busiest_tick,
-            cpu,
-        } = self.pace;
-        if busiest_second == 0 {
-            return None;
-        }
-        let over = if spread.is_zero() {
-            "at once".to_owned()
-        } else {
-            format!("over {}", human(rounded(spread)))
+    /// The rule for connections to come.
+    fn coming(&self) -> Vec<(&'static str, String)> {
+        let Some(Coming { name, placed }) = self.coming else {
+            return Vec::new();
         };
-        Some(format!(
-            "changes {over}; first probes at most {} in a second, {} at one tick, {} % of a processor",
-            grouped(busiest_second),
-            grouped(busiest_tick),
-            percent(cpu)
-        ))
+        let name = coverage::shown(name);
+        let Ok(Placed { id, number, of }) = placed else {
+            return vec![("to come", format!("rule {name:?} is not in force"))];
+        };
+        let which = if *of == 1 {
+            "the only one".to_owned()
+        } else {
+            format!("{number} of {of}")
+        };
+        let verb = if self.dry_run { "would be" } else { "is" };
+        let mut facts = vec![("to come", format!("rule {name:?} {verb} in force, {which}"))];
+        match id {
+            Some(id) => {
+                let back = format!("change {id}; taken back by: sockpulse undo {id}");
+                facts.push(("", back));
+            }
+            None if self.dry_run => {}
+            None => facts.push(("", "it was so before".into())),
+        }
+        facts
     }
 
     fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let unreached = self.counts.skipped.iter().filter(|(skip, _)| unseen(skip));
-        for (skip, count) in unreached {
+        if let Some(Err(error)) = self.coming.map(|coming| &coming.placed) {
             lines.push(format!(
-                "not reached: {}: {}",
-                counted(*count, "socket"),
-                skip.why()
+                "not in force: {}",
+                coverage::shown(&error.to_string())
             ));
+            lines.extend(error.hints().iter().map(|hint| format!("hint: {hint}")));
         }
-        let mut denied = self
-            .counts
+        let Some(counts) = self.plan.map(|plan| &plan.counts) else {
+            return lines;
+        };
+        let unreached = counts.skipped.iter().filter(|(skip, _)| unseen(skip));
+        for (skip, count) in unreached {
+            let why = skip.why();
+            lines.push(format!("not reached: {}: {why}", counted(*count, "socket")));
+        }
+        let mut denied = counts
             .skipped
             .contains_key(&Skip::Unseen(Unseen::NotPermitted));
         if let Some(outcome) = self.outcome {
@@ -220,7 +254,7 @@ impl Report<'_> {
         if denied {
             lines.push("hint: run as root, or grant CAP_SYS_PTRACE".into());
         }
-        if self.counts.skipped.contains_key(&Skip::NoProcess) {
+        if counts.skipped.contains_key(&Skip::NoProcess) {
             lines.push(
                 "hint: what waits to be accepted has a process then: run it again later".into(),
             );
@@ -229,42 +263,86 @@ impl Report<'_> {
     }
 
     fn document(&self) -> Map<String, Json> {
-        let counts = self.counts;
-        let mut coverage = Vec::new();
-        coverage::json(&mut coverage, &self.surveyed.coverage);
-        let document = json!({
-            "schema_version": 1,
-            "dry_run": self.outcome.is_none(),
-            "id": self.outcome.and_then(|outcome| outcome.id),
-            "rule": rule(self.rule, self.jitter),
-            "connections": kind(counts.connections, self.outcome.map(|one| one.connections)),
-            "listeners": kind(counts.listeners, self.outcome.map(|one| one.listeners)),
-            "meanwhile": self.outcome.map(|outcome| outcome.meanwhile),
+        let mut document = Map::from_iter([
+            ("schema_version".to_owned(), json!(1)),
+            ("dry_run".to_owned(), self.dry_run.into()),
+            ("rule".to_owned(), rule(self.rule, self.jitter)),
+            ("new".to_owned(), self.coming.map(coming_json).into()),
+        ]);
+        if let (Some(plan), Json::Object(existing)) = (
+            self.plan,
+            self.plan.map_or(Json::Null, |plan| self.existing(plan)),
+        ) {
+            let mut text = Vec::new();
+            coverage::json(&mut text, &plan.surveyed.coverage);
+            let coverage = serde_json::from_slice::<Json>(&text).unwrap_or_default();
+            document.extend(existing);
+            document.insert("coverage".to_owned(), coverage);
+        }
+        document
+    }
+
+    fn existing(&self, plan: &Plan) -> Json {
+        let counts = &plan.counts;
+        let outcome = self.outcome;
+        json!({
+            "id": outcome.and_then(|outcome| outcome.id),
+            "connections": kind(counts.connections, outcome.map(|one| one.connections)),
+            "listeners": kind(counts.listeners, outcome.map(|one| one.listeners)),
+            "meanwhile": outcome.map(|outcome| outcome.meanwhile),
             "right": by_name(counts.right.iter().map(|(why, count)| (why.name(), *count))),
             "withheld": by_name(counts.withheld.iter().map(|(why, count)| (why.name(), *count))),
             "left_out": by_name(counts.skipped.iter().map(|(why, count)| (why.name(), *count))),
-            "refused": self.outcome.map(|outcome| {
+            "refused": outcome.map(|outcome| {
                 by_name(outcome.refused.iter().map(|(why, count)| (why.name(), *count)))
             }),
-            "effect": effect(&self.outcome.map_or(self.effect, |outcome| outcome.effect)),
+            "effect": effect(&outcome.map_or(plan.effect, |outcome| outcome.effect)),
             "pace": {
-                "spread_ms": millis(self.pace.spread),
-                "busiest_second": self.pace.busiest_second,
-                "busiest_tick": self.pace.busiest_tick,
-                "cpu_us_in_busiest_second": u64::try_from(self.pace.cpu.as_micros()).unwrap_or(u64::MAX),
+                "spread_ms": millis(plan.pace.spread),
+                "busiest_second": plan.pace.busiest_second,
+                "busiest_tick": plan.pace.busiest_tick,
+                "cpu_us_in_busiest_second": u64::try_from(plan.pace.cpu.as_micros()).unwrap_or(u64::MAX),
             },
-            "coverage": serde_json::from_slice::<Json>(&coverage).unwrap_or_default(),
-        });
-        match document {
-            Json::Object(document) => document,
-            _ => Map::new(),
+        })
+    }
+}
+
+fn coming_json(coming: &Coming) -> Json {
+    match &coming.placed {
+        Ok(Placed { id, number, of }) => {
+            json!({ "name": coming.name, "id": id, "number": number, "of": of, "failed": null })
         }
+        Err(error) => json!({ "name": coming.name, "failed": error.to_string() }),
     }
 }
 
 /// Whether something misses that a right, or another moment, would have shown.
 const fn unseen(skip: &Skip) -> bool {
     matches!(skip, Skip::Unseen(_) | Skip::NoProcess)
+}
+
+/// What is predicted of the probes that follow.
+fn probes(pace: &Pace) -> Option<String> {
+    let Pace {
+        spread,
+        busiest_second,
+        busiest_tick,
+        cpu,
+    } = *pace;
+    if busiest_second == 0 {
+        return None;
+    }
+    let over = if spread.is_zero() {
+        "at once".to_owned()
+    } else {
+        format!("over {}", human(rounded(spread)))
+    };
+    Some(format!(
+        "changes {over}; first probes at most {} in a second, {} at one tick, {} % of a processor",
+        grouped(busiest_second),
+        grouped(busiest_tick),
+        percent(cpu)
+    ))
 }
 
 /// Columns of what stands before the facts.
@@ -303,7 +381,7 @@ const fn left_out(kind: Kind) -> u64 {
 }
 
 /// `, idle 60s (up to an eighth less), probes 6`.
-fn asked(asked: &Asked, jitter: Jitter) -> String {
+pub(super) fn asked(asked: &Asked, jitter: Jitter) -> String {
     let seconds = |seconds: u16| human(Duration::from_secs(seconds.into()));
     let mut text = String::new();
     if let Some(idle) = asked.idle {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::Parser;
 use sockpulse_core::change::{Change, Target, Value};
@@ -21,7 +22,7 @@ use crate::error::CommandError;
 use crate::machine::{Machine, Visitor};
 use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample::{self, Sample};
-use crate::sink::{ChangeSink, Found};
+use crate::sink::{ChangeSink, Found, Hooks, InForce, RuleInForce, Rules};
 use crate::terminal::Palette;
 
 /// The machine of a test: each test has a thread of its own.
@@ -32,6 +33,8 @@ struct World {
     refuse: Vec<(u64, NotSet)>,
     gaps: Vec<Gap>,
     boot: &'static str,
+    in_force: InForce,
+    no_bpffs: bool,
 }
 
 thread_local! {
@@ -171,6 +174,31 @@ impl ChangeSink for Pretended {
         })
     }
 
+    fn rules(&mut self, _: &Path) -> Result<InForce, CommandError> {
+        Ok(world(|world| world.in_force.clone()))
+    }
+
+    fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
+        if world(|world| world.no_bpffs) {
+            let path = hooks.pins.clone();
+            let error = sockpulse_bpf::Error::NoBpffs { path };
+            return Err(crate::survey::of_rules(error));
+        }
+        let rules_in_force = rules.rules.iter().map(|rule| RuleInForce {
+            text: rule.text.clone(),
+            set: 12,
+            ..RuleInForce::default()
+        });
+        let in_force = InForce {
+            rules: rules_in_force.collect(),
+            accepted: rules.accepted,
+            hooks: vec!["cgroup/connect4", "cgroup/bind4"],
+            missing: Vec::new(),
+        };
+        world(|world| world.in_force = in_force.clone());
+        Ok(in_force)
+    }
+
     fn rearm(&mut self, _: Process, _: Cookie) -> Result<(), NotRearmed> {
         panic!("not under test")
     }
@@ -205,6 +233,7 @@ impl State {
         let (mut out, mut stderr) = (Vec::new(), Vec::new());
         let result = match &cli.command {
             Command::Protect(args) => super::run(args, &face, &machine, &mut out, &mut stderr),
+            Command::Unprotect(args) => super::end(args, &face, &machine, &mut out, &mut stderr),
             Command::Undo(args) => {
                 crate::defaults::undo(args, &face, &machine, &mut out, &mut stderr)
             }
@@ -247,13 +276,13 @@ fn timers(cookie: u64) -> sockpulse_core::SocketTimers {
 fn a_screen_tells_what_is_planned_done_and_left() {
     fresh();
     let state = State::new();
-    let words = "protect --idle 60s --interval 10s --probes 6 --spread 0";
+    let words = "protect --existing --idle 60s --interval 10s --probes 6 --spread 0";
     let text = state.all(&[&format!("{words} --dry-run"), words, words]);
     for screen in text.split("\n\n$") {
         assert!(screen.lines().count() <= 26, "{screen}");
     }
     for line in text.lines() {
-        assert!(line.len() <= 80 || line.starts_with("2> "), "{line}");
+        assert!(line.len() <= 80 || line.starts_with(['2', '$']), "{line}");
     }
     insta::assert_snapshot!(text);
 }
@@ -262,7 +291,7 @@ fn a_screen_tells_what_is_planned_done_and_left() {
 fn a_document_tells_the_same() {
     fresh();
     let state = State::new();
-    let words = "protect -o json --idle 60s --user-timeout auto --spread 0";
+    let words = "protect --existing -o json --idle 60s --user-timeout auto --spread 0";
     let text = state.all(&[&format!("{words} --dry-run"), words, "undo -o json"]);
     insta::assert_snapshot!(text);
 }
@@ -273,7 +302,7 @@ fn what_was_set_is_put_back() {
     let state = State::new();
     let before = timers(150);
     let text = state.all(&[
-        "protect --idle 60s --spread 0",
+        "protect --existing --idle 60s --spread 0",
         "undo --list",
         "undo --dry-run",
         "undo",
@@ -295,7 +324,7 @@ fn what_was_set_is_put_back() {
 fn what_someone_else_set_since_is_left() {
     only_clients();
     let state = State::new();
-    state.run("protect --idle 60s --spread 0");
+    state.run("protect --existing --idle 60s --spread 0");
     world(|world| {
         for socket in &mut world.sockets[..3] {
             if let Observed::Known(timers) = &mut socket.settings {
@@ -312,7 +341,7 @@ fn what_someone_else_set_since_is_left() {
 fn a_boot_ends_what_was_set() {
     only_clients();
     let state = State::new();
-    state.run("protect --idle 60s --spread 0");
+    state.run("protect --existing --idle 60s --spread 0");
     world(|world| world.boot = "another");
     insta::assert_snapshot!(state.run("undo"));
     assert!(timers(100).keepalive, "another socket with this cookie");
@@ -339,7 +368,7 @@ fn what_is_refused_is_told_with_its_reason() {
             remedy: Some("run as root".into()),
         }];
     });
-    insta::assert_snapshot!(state.run("protect --idle 60s --spread 0"));
+    insta::assert_snapshot!(state.run("protect --existing --idle 60s --spread 0"));
 }
 
 #[test]
@@ -351,7 +380,11 @@ fn nothing_at_all_for_lack_of_a_right_is_an_error() {
         let all = world.sockets.iter();
         world.refuse = all.map(|one| (one.id.cookie.0, denied())).collect();
     });
-    insta::assert_snapshot!(state.all(&["protect --idle 60s --spread 0", "undo --list", "undo"]));
+    insta::assert_snapshot!(state.all(&[
+        "protect --existing --idle 60s --spread 0",
+        "undo --list",
+        "undo"
+    ]));
 }
 
 #[test]
@@ -359,9 +392,9 @@ fn modes_and_selectors_reach_the_plan() {
     fresh();
     let state = State::new();
     insta::assert_snapshot!(state.all(&[
-        "protect --mode off --dry-run",
-        "protect --mode tighten --idle 30s --remote 10.0.0.9 --dry-run --state listen,established",
-        "protect --program nothing --dry-run",
+        "protect --existing --mode off --dry-run",
+        "protect --existing --mode tighten --idle 30s --remote 10.0.0.9 --dry-run --state listen,established",
+        "protect --existing --program nothing --dry-run",
     ]));
     assert!(state.0.path().read_dir().unwrap().next().is_none());
 }
@@ -371,7 +404,7 @@ fn a_journal_that_cannot_be_written_keeps_all_from_being_set() {
     only_clients();
     let state = State::new();
     std::fs::create_dir(state.0.path().join("connections-1.jsonl")).unwrap();
-    let text = state.run("protect --idle 60s --spread 0");
+    let text = state.run("protect --existing --idle 60s --spread 0");
     assert!(
         text.contains("error: failed to write the journal"),
         "{text}"
@@ -379,4 +412,43 @@ fn a_journal_that_cannot_be_written_keeps_all_from_being_set() {
     assert!(!timers(100).keepalive);
     let listener = world(|world| world.sockets.last().unwrap().state);
     assert_eq!(listener, TcpState::Listen);
+}
+
+#[test]
+fn rules_for_connections_to_come_are_put_listed_ended_and_put_back() {
+    only_clients();
+    let state = State::new();
+    let text = state.all(&[
+        "protect --new --idle 2m --dry-run",
+        "protect --new --idle 2m",
+        "protect --new --idle 2m",
+        "protect --program redis-server --idle 60s --mode tighten --user-timeout auto --spread 0",
+        "protect --list",
+        "protect --list -o json",
+        "undo --list",
+        "unprotect nobody",
+        "unprotect all --dry-run",
+        "unprotect all -o json",
+        "protect --new --list",
+        "undo",
+        "unprotect",
+        "unprotect",
+        "protect --list",
+        "undo",
+        "protect --list",
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn without_the_kernels_help_what_is_open_is_set_all_the_same() {
+    only_clients();
+    world(|world| world.no_bpffs = true);
+    let state = State::new();
+    insta::assert_snapshot!(state.all(&[
+        "protect --idle 60s --spread 0",
+        "protect --new --idle 60s",
+        "protect --idle 60s --exposure unprotected",
+        "undo --list",
+    ]));
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
-use sockpulse_core::change::{Target, Transaction, UNDO, Undoes};
+use sockpulse_core::change::{Change, Target, Transaction, UNDO, Undoes};
 use sockpulse_core::protect::{FirstProbe, Frozen, Limits, Load, Pace, Step, TakeBack, take_back};
 use sockpulse_core::{Observed, Selector};
 
@@ -14,6 +14,7 @@ use super::apply::{self, Setting};
 use super::held::Held;
 use super::outcome::{Outcome, Refused};
 use super::plan::{Planned, planned};
+use super::rules;
 use crate::coverage::{counted, grouped, shown};
 use crate::error::{CommandError, Exit};
 use crate::journal::Journal;
@@ -21,7 +22,7 @@ use crate::journal::connections::{self, Entry};
 use crate::machine::Machine;
 use crate::options::{SourceChoice, SurveyOptions};
 use crate::row::Row;
-use crate::sink::ChangeSink;
+use crate::sink::{ChangeSink, Hooks};
 
 /// How it is to be done.
 pub(crate) struct Wish<'a> {
@@ -31,6 +32,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) force: bool,
     /// Where the journal is.
     pub(crate) state_dir: &'a Path,
+    /// To which cgroup the kernel's programs are attached; the root without.
+    pub(crate) cgroup: Option<&'a Path>,
 }
 
 /// What it came to, in words and as a document.
@@ -43,9 +46,15 @@ pub(crate) struct Undone {
     pub(crate) exit: Exit,
 }
 
-/// Whether a transaction set connections.
+/// Whether a transaction set connections, or rules for those to come.
 pub(crate) fn concerns(transaction: &Transaction) -> bool {
-    files(transaction).next().is_some()
+    files(transaction).next().is_some() || rules_change(transaction).is_some()
+}
+
+fn rules_change(transaction: &Transaction) -> Option<&Change> {
+    let mut records = transaction.records.iter();
+    let record = records.find(|record| matches!(record.change.target, Target::Rules { .. }))?;
+    (!matches!(record.outcome, Some(Err(_)))).then_some(&record.change)
 }
 
 fn files(transaction: &Transaction) -> impl Iterator<Item = &str> {
@@ -59,11 +68,103 @@ fn files(transaction: &Transaction) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Puts back what these transactions, oldest first, did to connections that still live.
+/// Puts back what these transactions, oldest first, did: first the rules, the last change first, then
+/// connections that still live.
 ///
 /// # Errors
 /// When the journal cannot be read or written, or no connection can be read.
 pub(crate) fn run(
+    transactions: &[&Transaction],
+    wish: &Wish<'_>,
+    machine: &Machine,
+    sink: &mut dyn ChangeSink,
+    stderr: &mut dyn Write,
+) -> Result<Undone, CommandError> {
+    let (rules, connections): (Vec<&Transaction>, Vec<_>) = transactions
+        .iter()
+        .partition(|one| rules_change(one).is_some());
+    let mut undone = Undone {
+        said: Vec::new(),
+        warned: Vec::new(),
+        id: None,
+        document: Json::Null,
+        exit: Exit::Done,
+    };
+    for transaction in rules.iter().rev() {
+        put_rules_back(transaction, wish, sink, stderr, &mut undone)?;
+    }
+    if !connections.is_empty() {
+        let after = put_connections_back(&connections, wish, machine, sink, stderr)?;
+        undone.said.extend(after.said);
+        undone.warned.extend(after.warned);
+        undone.id = after.id.or(undone.id);
+        undone.document = after.document;
+        undone.exit = undone.exit.and(after.exit);
+    }
+    Ok(undone)
+}
+
+/// The rules as they were before a change, if they are as it left them.
+fn put_rules_back(
+    transaction: &Transaction,
+    wish: &Wish<'_>,
+    sink: &mut dyn ChangeSink,
+    stderr: &mut dyn Write,
+    undone: &mut Undone,
+) -> Result<(), CommandError> {
+    let Some(change) = rules_change(transaction) else {
+        return Ok(());
+    };
+    let Target::Rules { pins } = &change.target else {
+        return Ok(());
+    };
+    let in_force = sink.rules(Path::new(pins))?;
+    if rules::stands(&in_force, &change.before) {
+        undone
+            .said
+            .push("the rules for connections to come are as before already".into());
+        return Ok(());
+    }
+    if !wish.force && !rules::stands(&in_force, &change.after) {
+        undone
+            .warned
+            .push("left: the rules for connections to come were changed since".into());
+        undone.warned.push("hint: --force overwrites it".into());
+        undone.exit = Exit::Partial;
+        return Ok(());
+    }
+    if wish.dry_run {
+        undone
+            .said
+            .push("the rules for connections to come would be as before".into());
+        return Ok(());
+    }
+    let entry = rules::Entry {
+        command: UNDO,
+        undoes: Undoes {
+            wholly: vec![transaction.id],
+            partly: Vec::new(),
+        },
+        reason: format!("undo of change {}", transaction.id),
+    };
+    let hooks = Hooks {
+        pins: pins.into(),
+        cgroup: wish.cgroup.map(Path::to_path_buf),
+    };
+    let before = rules::Rules::from_value(&change.before)?;
+    let changed = rules::change(sink, &hooks, wish.state_dir, &entry, stderr, |_| Ok(before))?;
+    undone
+        .said
+        .push("the rules for connections to come are as before".into());
+    if let Some(id) = changed.id {
+        let line = format!("change {id}; taken back by: sockpulse undo {id}");
+        undone.said.push(line);
+        undone.id = Some(id);
+    }
+    Ok(())
+}
+
+fn put_connections_back(
     transactions: &[&Transaction],
     wish: &Wish<'_>,
     machine: &Machine,

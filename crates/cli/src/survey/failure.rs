@@ -53,6 +53,43 @@ impl From<sockpulse_linux::Error> for CommandError {
     }
 }
 
+impl From<sockpulse_core::protect::TableError> for CommandError {
+    fn from(error: sockpulse_core::protect::TableError) -> Self {
+        use sockpulse_core::protect::TableError as Table;
+        let hint = match &error {
+            Table::OnlyExisting { .. } => "set what is open: --existing",
+            Table::Rules { .. } => "end some: sockpulse unprotect NAME",
+            _ => "say it in fewer or shorter words, or in several rules; --existing knows no limit",
+        };
+        Self::new(ErrorKind::Usage, Failed(error)).hint(hint)
+    }
+}
+
+/// Why the kernel's rules for connections to come could not be read or set.
+pub(crate) fn of_rules(error: sockpulse_bpf::Error) -> CommandError {
+    use sockpulse_bpf::Error as Bpf;
+    let (kind, hint) = match &error {
+        Bpf::NotPermitted { .. } | Bpf::HooksNotPermitted { .. } => (
+            ErrorKind::NotPermitted,
+            "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; --existing does without",
+        ),
+        Bpf::Pin { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => (
+            ErrorKind::NotPermitted,
+            "run as root; --existing does without",
+        ),
+        Bpf::NoBpffs { .. } => (
+            ErrorKind::Incomplete,
+            "mount one: mount -t bpf bpf /sys/fs/bpf",
+        ),
+        Bpf::Foreign { .. } => (ErrorKind::Incomplete, "end them: sockpulse unprotect"),
+        _ => (
+            ErrorKind::Incomplete,
+            "set what is open all the same: --existing",
+        ),
+    };
+    CommandError::new(kind, Failed(error)).hint(hint)
+}
+
 impl From<sockpulse_bpf::Error> for CommandError {
     fn from(error: sockpulse_bpf::Error) -> Self {
         use sockpulse_bpf::Error as Bpf;

@@ -22,6 +22,7 @@ use crate::coverage::counted;
 use crate::error::CommandError;
 use crate::machine::Visitor;
 use crate::options::{NetnsChoice, SourceChoice, SurveyOptions, Surveyed};
+pub(crate) use failure::of_rules;
 use join::{Filler, Join, Joined};
 use reading::{Batch, Sender, Walk};
 pub(crate) use sources::risks_accepted;

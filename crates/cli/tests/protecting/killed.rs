@@ -46,7 +46,14 @@ fn kill_when(stage: &Stage, condition: impl Fn() -> bool) {
     let mut command = Command::new(SOCKPULSE);
     command
         .args([
-            "protect", "--netns", "self", "--idle", "60", "--spread", "1500ms",
+            "protect",
+            "--existing",
+            "--netns",
+            "self",
+            "--idle",
+            "60",
+            "--spread",
+            "1500ms",
         ])
         .args(["--state-dir", stage.state()])
         .stdout(Stdio::null())

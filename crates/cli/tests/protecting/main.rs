@@ -4,6 +4,7 @@
 
 mod existing;
 mod killed;
+mod new;
 mod redis;
 mod rights;
 
@@ -63,7 +64,7 @@ impl Stage {
 
     /// `protect` of the sockets in `here`, as a document; what else there is on the machine stays.
     fn protect(&self, words: &[&str]) -> Value {
-        let mut all = vec!["-o", "json", "--netns", "self"];
+        let mut all = vec!["-o", "json", "--existing", "--netns", "self"];
         all.extend(words);
         let ran = self.run("protect", &all);
         assert_eq!(ran.status, Some(0), "{}", ran.stderr);

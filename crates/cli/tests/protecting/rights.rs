@@ -30,7 +30,15 @@ fn root_without_rights_the_capability_is_named() {
         })
     };
     // The journal is root's.
-    let ran = nobody(&["protect", "--idle", "60", "--dry-run", "--netns", "self"]);
+    let ran = nobody(&[
+        "protect",
+        "--existing",
+        "--idle",
+        "60",
+        "--dry-run",
+        "--netns",
+        "self",
+    ]);
     assert_eq!(ran.status, Some(3), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: run as root"), "{}", ran.stderr);
     assert!(!Truth::of(&ends.0).keepalive);

@@ -1,0 +1,158 @@
+//! The kernel's rules for connections to come: changed, listed, ended, and put back.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+use sockpulse_bpf::protect::Accepted;
+use sockpulse_core::change::{Change, Target, Undoes, Value};
+
+use super::rule::KernelRule;
+use crate::error::{CommandError, ErrorKind};
+use crate::journal::Journal;
+use crate::sink::{ChangeSink, Hooks, InForce};
+
+/// What is to be in force.
+#[derive(Debug)]
+pub struct Rules {
+    /// The first that matches decides.
+    pub rules: Vec<KernelRule>,
+    /// Who decides over accepted connections.
+    pub accepted: Accepted,
+}
+
+/// What a change of the rules came to.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// The transaction's number; `None` when everything was so already.
+    pub(crate) id: Option<u64>,
+    pub(crate) in_force: InForce,
+}
+
+/// How a change stands in the journal.
+pub(super) struct Entry<'a> {
+    pub(super) command: &'a str,
+    pub(super) undoes: Undoes,
+    pub(super) reason: String,
+}
+
+impl Rules {
+    /// Those in force.
+    ///
+    /// # Errors
+    /// When another version has written one.
+    pub(crate) fn of(in_force: &InForce) -> Result<Self, CommandError> {
+        let rules = in_force.rules.iter().map(|rule| parsed(&rule.text));
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            accepted: in_force.accepted,
+        })
+    }
+
+    /// As it stands in the journal; without rules there is nothing.
+    fn value(&self) -> Value {
+        if self.rules.is_empty() {
+            return Value::Absent;
+        }
+        let rules = self.rules.iter().map(|one| one.text.as_str());
+        let accepted = match self.accepted {
+            Accepted::Inherit => "inherit",
+            Accepted::Each => "each",
+        };
+        let text = json!({ "accepted": accepted, "rules": rules.collect::<Vec<_>>() });
+        Value::Text(text.to_string())
+    }
+
+    /// Reads what stands in the journal.
+    ///
+    /// # Errors
+    /// When another version has written it.
+    pub(super) fn from_value(value: &Value) -> Result<Self, CommandError> {
+        let none = Self {
+            rules: Vec::new(),
+            accepted: Accepted::Inherit,
+        };
+        let Value::Text(text) = value else {
+            return Ok(none);
+        };
+        let json: Json = serde_json::from_str(text).unwrap_or_default();
+        let (Some(rules), Some(accepted)) = (json["rules"].as_array(), json["accepted"].as_str())
+        else {
+            return Err(foreign());
+        };
+        let rules = rules
+            .iter()
+            .map(|rule| parsed(rule.as_str().unwrap_or_default()));
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+            accepted: match accepted {
+                "each" => Accepted::Each,
+                _ => Accepted::Inherit,
+            },
+        })
+    }
+}
+
+fn parsed(text: &str) -> Result<KernelRule, CommandError> {
+    KernelRule::parse(text).ok_or_else(foreign)
+}
+
+fn foreign() -> CommandError {
+    let message = "failed to understand a rule: another version of sockpulse has written it";
+    CommandError::new(ErrorKind::Incomplete, message).hint("end them all: sockpulse unprotect")
+}
+
+/// Changes what is in force: `edit` makes the new rules of the old ones while no other command can.
+///
+/// # Errors
+/// When the journal or the kernel's rules cannot be read or written: then what was in force still is.
+pub(super) fn change(
+    sink: &mut dyn ChangeSink,
+    hooks: &Hooks,
+    state_dir: &Path,
+    entry: &Entry<'_>,
+    stderr: &mut dyn Write,
+    edit: impl FnOnce(&InForce) -> Result<Rules, CommandError>,
+) -> Result<Changed, CommandError> {
+    let mut journal = Journal::open(state_dir, stderr)?;
+    let in_force = sink.rules(&hooks.pins)?;
+    let before = before(&in_force);
+    let wanted = edit(&in_force)?;
+    let after = wanted.value();
+    if before == after && in_force.missing.is_empty() {
+        return Ok(Changed { id: None, in_force });
+    }
+    let change = Change {
+        target: Target::Rules {
+            pins: hooks.pins.display().to_string(),
+        },
+        before,
+        after,
+        reason: entry.reason.clone(),
+    };
+    let begun = journal.intend(sink.clock(), entry.command, &entry.undoes, &[change])?;
+    let id = begun.id;
+    let set = sink.set_rules(hooks, &wanted);
+    let outcome = match &set {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    };
+    journal.conclude(begun, sink.clock(), &[outcome])?;
+    Ok(Changed {
+        id: Some(id),
+        in_force: set?,
+    })
+}
+
+/// As it stands in the journal. What another version wrote can be ended, not put back.
+fn before(in_force: &InForce) -> Value {
+    match Rules::of(in_force) {
+        Ok(rules) => rules.value(),
+        Err(_) => Value::Text("{}".into()),
+    }
+}
+
+/// Whether what is in force is what a change left there.
+pub(super) fn stands(in_force: &InForce, value: &Value) -> bool {
+    before(in_force) == *value
+}
