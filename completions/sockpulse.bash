@@ -361,7 +361,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__defaults__subcmd__set)
-            opts="-o -v -h --idle --interval --probes --netns --persist --rearm --spread --force --dry-run --state-dir --output --color --verbose --help"
+            opts="-o -v -h --idle --interval --probes --netns --persist --persist-only --rearm --spread --force --dry-run --state-dir --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -183,6 +183,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish
 always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l persist -d 'Also write a file of our own under /etc/sysctl.d, which is read at boot'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l persist-only -d 'Write that file and nothing else: what holds now stays until the next boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l rearm -d 'Afterwards arm the timers anew that were armed before the default was lowered'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l force -d 'Set values that harm, too, and write the host\'s file for another namespace'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and __fish_seen_subcommand_from set" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'

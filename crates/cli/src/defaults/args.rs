@@ -113,6 +113,10 @@ pub(crate) struct SetArgs {
     #[arg(long, help_heading = "Where")]
     pub(crate) persist: bool,
 
+    /// Write that file and nothing else: what holds now stays until the next boot.
+    #[arg(long, help_heading = "Where", conflicts_with_all = ["netns", "rearm"])]
+    pub(crate) persist_only: bool,
+
     /// Afterwards arm the timers anew that were armed before the default was lowered.
     #[arg(long, help_heading = "Connections that are open")]
     pub(crate) rearm: bool,
@@ -134,6 +138,11 @@ pub(crate) struct SetArgs {
 }
 
 impl SetArgs {
+    /// Whether a file is to be written.
+    pub(crate) const fn persists(&self) -> bool {
+        self.persist || self.persist_only
+    }
+
     /// What is to be set.
     pub(crate) const fn wish(&self) -> Wish {
         Wish {

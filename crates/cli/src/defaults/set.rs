@@ -59,7 +59,7 @@ pub(super) fn run(
         report.rehearse(&mut *sink, &setting.planned.plan, state_dir);
     }
     let mut exit = setting.tell(&mut report);
-    if in_vain {
+    if in_vain || args.persist_only {
         // No connection is reached by what was not set.
         report.field("impact", Json::Null);
         report.field("rearm", Json::Null);
@@ -76,12 +76,12 @@ pub(super) fn run(
 }
 
 fn refuse_nothing(args: &SetArgs) -> Result<(), CommandError> {
-    let message = match (args.wish().is_empty(), args.persist, args.rearm) {
+    let message = match (args.wish().is_empty(), args.persists(), args.rearm) {
         (true, true, _) => "nothing to write: --persist needs --idle, --interval or --probes",
         (true, false, false) => "nothing to set: name --idle, --interval or --probes",
         _ => return Ok(()),
     };
-    let persist = if args.persist { " --persist" } else { "" };
+    let persist = if args.persists() { " --persist" } else { "" };
     let hint = format!("sockpulse defaults set --idle 2m --interval 20s --probes 5{persist}");
     Err(CommandError::new(ErrorKind::Usage, message).hint(hint))
 }
@@ -92,7 +92,7 @@ fn refuse_file_of_another(args: &SetArgs, found: &Found) -> Result<(), CommandEr
     let of_another = !args.netns.is_empty()
         && !namespaces.any(|one| one.key.host || one.namespace.own)
         && !found.namespaces.is_empty();
-    if !args.persist || args.force || !of_another {
+    if !args.persists() || args.force || !of_another {
         return Ok(());
     }
     let names: Vec<String> = found
@@ -177,11 +177,13 @@ fn planned(
         })
         .collect();
     let mut file = persist::FilePlan::default();
-    if args.persist {
+    if args.persists() {
         file = persist::plan(sink, &wish, REASON)?;
     }
     let mut changes = file.changes;
-    changes.extend(plan_defaults(&observed, &wish, REASON));
+    if !args.persist_only {
+        changes.extend(plan_defaults(&observed, &wish, REASON));
+    }
     let plan = Plan {
         command: apply::SET,
         undoes: Undoes::default(),
@@ -237,7 +239,7 @@ impl Setting<'_> {
             "overridden",
             overridden.map(persist::Overridden::json).collect(),
         );
-        if self.args.persist && !self.planned.found.namespaces.iter().any(|one| one.key.host) {
+        if self.args.persists() && !self.planned.found.namespaces.iter().any(|one| one.key.host) {
             let note = "note: the file is read at boot for the host's network namespace, not for \
                         this one";
             report.warn(note.into());
@@ -250,6 +252,15 @@ impl Setting<'_> {
         let wish = self.args.wish();
         if wish.is_empty() {
             return None;
+        }
+        if self.args.persist_only {
+            let nothing = self.planned.plan.changes.is_empty();
+            let what = if nothing {
+                "nothing to change: the file has these values"
+            } else {
+                "what holds now stays until the next boot"
+            };
+            return Some(what.into());
         }
         let namespaces = &self.planned.found.namespaces;
         if self.planned.plan.changes.is_empty() {

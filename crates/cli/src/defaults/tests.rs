@@ -391,6 +391,17 @@ fn values_are_set_kept_and_put_back() {
 }
 
 #[test]
+fn a_file_alone_can_be_written() {
+    let state = State::new("file");
+    insta::assert_snapshot!(state.all(&[
+        "defaults set --idle 2m --persist-only --dry-run",
+        "defaults set --idle 2m --persist-only",
+        "defaults set --idle 2m --persist-only",
+    ]));
+    assert_eq!(idle_now(), 7200);
+}
+
+#[test]
 fn what_programs_read_is_stable() {
     let state = State::new("json");
     world(|world| {
