@@ -108,6 +108,12 @@ pub(crate) fn ends(fd: c_int) -> Option<(SocketAddr, SocketAddr)> {
     Some((end(&address)?, peer_name(fd, length)?))
 }
 
+/// Whether it has a far end already, reached or not.
+pub(crate) fn is_under_way(fd: c_int) -> bool {
+    // As long as the shorter kind of address; of another one that much is written.
+    peer_name(fd, 16).is_some()
+}
+
 fn peer_name(fd: c_int, mut length: u32) -> Option<SocketAddr> {
     let mut address = [0; 28];
     let arguments = [

@@ -107,10 +107,20 @@ extern "C" fn socket(family: c_int, kind: c_int, protocol: c_int) -> c_int {
 /// connect(2)
 #[unsafe(no_mangle)]
 extern "C" fn connect(fd: c_int, address: *const c_void, length: u32) -> c_int {
-    settle_if(|request| !request.is_selective(), fd, Moment::Used);
+    let Some(request) = WANTED.request() else {
+        return next_connect(fd, address, length);
+    };
+    if !request.is_selective() {
+        settle(request, fd, Moment::Used);
+        return next_connect(fd, address, length);
+    }
+    // Programs call it again to learn what became of a connection, which has been judged then.
+    let is_judged = kernel::is_under_way(fd);
     let result = next_connect(fd, address, length);
     // Only now it has both ends, also when the connection is still being made.
-    settle_if(Request::is_selective, fd, Moment::Used);
+    if !is_judged {
+        settle(request, fd, Moment::Used);
+    }
     result
 }
 

@@ -170,8 +170,9 @@ fn switched_off(request: &Request, held: &Held, moment: Moment) -> bool {
     match moment {
         Moment::Created => false,
         Moment::Inherited => ours && any,
-        // Where every socket is meant, socket() has seen to it, even if no value tells.
-        _ => ours && (any || !request.is_selective()),
+        // Where every socket is meant, socket() has seen to it, even if no value tells. Where only
+        // some are, it was not judged before: the values are ours because everybody has them.
+        Moment::Used | Moment::Accepted | Moment::Asked => ours && !request.is_selective(),
     }
 }
 

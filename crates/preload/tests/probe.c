@@ -7,6 +7,8 @@
  *   listen                     bind to loopback, listen
  *   accepted                   listen, connect a second socket, accept: that one is current
  *   connect PORT | refused     to a port of loopback; to one where nobody listens
+ *   again                      listen, connect a second socket, which is current from then on; switch
+ *                              its keepalive off and call connect again, to learn what became of it
  *   bad                        connect and setsockopt with pointers to nowhere
  *   cancel                     cancel a thread that waits in accept
  *   vfork FILE                 make a socket and execute FILE show in a vfork child
@@ -137,6 +139,21 @@ static void refused(void)
 	connect_to(ntohs(((struct sockaddr_in *)&end)->sin_port));
 }
 
+static void again(void)
+{
+	struct sockaddr_storage end;
+	socklen_t length = sizeof end;
+	int off = 0;
+	wait_for_peers();
+	getsockname(fd, (void *)&end, &length);
+	fd = socket(family, SOCK_STREAM, 0);
+	connect(fd, (void *)&end, length);
+	show();
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof off);
+	if (connect(fd, (void *)&end, length) == 0 || errno != EISCONN)
+		printf("connect: again\n");
+}
+
 static void bad(void)
 {
 	if (connect(fd, (void *)16, sizeof(struct sockaddr_in)) != 0)
@@ -253,6 +270,8 @@ int main(int count, char **words)
 			wait_for_peers();
 		else if (strcmp(word, "accepted") == 0)
 			accepted();
+		else if (strcmp(word, "again") == 0)
+			again();
 		else if (strcmp(word, "refused") == 0)
 			refused();
 		else if (strcmp(word, "bad") == 0)

@@ -139,7 +139,28 @@ fn only_the_connections_that_match() {
             "tcp4 accepted show",
             "on=1 idle=7200 interval=75 probes=9 user-timeout=0\n",
         ),
+        // Values that every socket has anyway.
+        (
+            "idle=7200,remote=127.0.0.1",
+            "tcp4 accepted show",
+            "on=1 idle=7200 interval=75 probes=9 user-timeout=0\n",
+        ),
     ]);
+}
+
+#[test]
+fn what_became_of_a_connection_can_be_asked_by_connect() {
+    let on = "on=1 idle=60 interval=75 probes=9 user-timeout=0\n";
+    let off = on.replace("on=1", "on=0");
+    for wanted in ["idle=60", "idle=60,remote=127.0.0.1", "idle=60,remote=::1"] {
+        let family = if wanted.ends_with("::1") {
+            "tcp6"
+        } else {
+            "tcp4"
+        };
+        let words = format!("{family} again show");
+        check(&[(wanted, words.as_str(), &format!("{on}{off}"))]);
+    }
 }
 
 #[test]
