@@ -21,7 +21,6 @@
 //!
 //! A duration is written `60`, `60s`, `2m`, `1h30m` or `1500ms`; a bare number is seconds. Example:
 //! `idle=60s,interval=10s,probes=6,user-timeout=120000ms,mode=fill,remote=10.0.0.0/8:5432`.
-
 //!
 //! Where the variable is not set, those of libkeepalive count: `KEEPIDLE`, `KEEPINTVL`, `KEEPCNT`, and
 //! `KEEPALIVE=off`. Without any of them keepalive is switched on with the namespace's values. A

@@ -58,7 +58,8 @@ impl Next {
         }
     }
 
-    /// Null where the program has no `dlsym`. Looked up once; again only if that failed.
+    /// Null where the program has no `dlsym`. Looked up once, on loading; again only if that failed,
+    /// or if code of another library that runs before comes here first.
     pub(crate) fn find(&self) -> *mut c_void {
         let found = self.found.load(Ordering::Relaxed);
         if !found.is_null() {
@@ -96,8 +97,9 @@ pub(crate) fn has_more_rights_than_its_caller() -> bool {
     answer.is_some_and(|secure| secure != 0)
 }
 
-/// The entries of the environment at the start of the program. `given` is what glibc hands to the code
-/// that runs on loading; its own variable may not be set yet then. Other libcs hand over nothing.
+/// The entries of the environment at the start of the program. glibc may not have set its variable yet;
+/// then `given` counts, which it hands to the code that runs on loading. Other libcs hand over nothing
+/// there, but have set theirs, also where a library that mimics glibc is loaded (gcompat).
 ///
 /// # Safety
 /// To be called on loading only, while there is one thread; `given` is the third argument.
@@ -105,14 +107,15 @@ pub(crate) unsafe fn environment(
     given: *const Text,
 ) -> impl Iterator<Item = &'static [u8]> + Clone {
     let symbols = symbols();
-    let mut next = if !symbols.glibc_version.is_null() {
-        given
-    } else if !symbols.environment.is_null() {
+    let mut next = if symbols.environment.is_null() {
+        ptr::null()
+    } else {
         // SAFETY: the C library's variable, which nobody else touches while loading.
         unsafe { symbols.environment.read() }
-    } else {
-        ptr::null()
     };
+    if next.is_null() && !symbols.glibc_version.is_null() {
+        next = given;
+    }
     iter::from_fn(move || {
         if next.is_null() {
             return None;

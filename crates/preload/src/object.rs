@@ -2,8 +2,9 @@
 //! front of libc's.
 //!
 //! Nothing here allocates, locks or keeps anything about a socket, so threads, fork(2), vfork(2) and
-//! signal handlers need no thought. What a program reads through `errno` is its own call's: ours
-//! are made past libc.
+//! signal handlers need no thought: connect(2) and its like may be called in one, `dlsym` may not, so
+//! it is asked on loading. What a program reads through `errno` is its own call's: ours are made past
+//! libc.
 
 #![expect(unsafe_code, reason = "called by C in the place of libc's functions")]
 
@@ -20,7 +21,7 @@ use crate::libc::{self, Next, Text};
 use crate::request::{Mode, Request};
 use crate::settle::{Moment, all_held, lift_user_timeout, settle};
 
-/// Runs before `main`, and before most other libraries' own code.
+/// Runs before `main`; under glibc after what the program's other libraries run then.
 #[unsafe(link_section = ".init_array")]
 #[used]
 static LOAD: extern "C" fn(c_int, *const Text, *const Text) = load;
@@ -41,10 +42,17 @@ unsafe impl Sync for Wanted {}
 
 /// The function of that name behind ours; where it cannot be found, the system call itself.
 macro_rules! next {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) = $symbol:literal or $number:ident;)*) => {$(
-        fn $name($($argument: $type),*) -> c_int {
-            static NEXT: Next = Next::new($symbol);
-            let found = NEXT.find();
+    ($(fn $name:ident($($argument:ident: $type:ty),*) = $symbol:literal or $number:ident;)*) => {
+        mod next {
+            $(pub(super) static $number: super::Next = super::Next::new($symbol);)*
+        }
+
+        fn find_next() {
+            $(next::$number.find();)*
+        }
+
+        $(fn $name($($argument: $type),*) -> c_int {
+            let found = next::$number.find();
             if found.is_null() {
                 let mut arguments = [0; 5];
                 for (place, argument) in arguments.iter_mut().zip([$(Word::word($argument)),*]) {
@@ -56,8 +64,8 @@ macro_rules! next {
             // SAFETY: the C library's function of that name has this type.
             let found: extern "C" fn($($type),*) -> c_int = unsafe { transmute(found) };
             found($($argument),*)
-        }
-    )*};
+        })*
+    };
 }
 
 next! {
@@ -183,6 +191,7 @@ extern "C" fn setsockopt(
 
 /// What glibc calls with arguments, environment included, and other libcs without.
 extern "C" fn load(_count: c_int, _arguments: *const Text, environment: *const Text) {
+    find_next();
     let environment = (!libc::has_more_rights_than_its_caller()).then(|| {
         // SAFETY: this is the loading, and that the third argument.
         unsafe { libc::environment(environment) }

@@ -263,6 +263,22 @@ fn without_dlsym_the_system_calls_are_made() {
 }
 
 #[test]
+fn dlsym_is_asked_on_loading_only() {
+    let stage = Stage::new();
+    let flags = ["-DDLSYM_ON_LOADING", "-rdynamic", "-pthread"];
+    let probe = stage.compile("cc", "probe.c", &flags);
+    let said = stage.says(&probe, SETTINGS, "tcp4 set idle 60 accepted show");
+    assert_eq!(said, OURS);
+}
+
+#[test]
+fn a_library_that_mimics_glibc_misleads_nobody() {
+    let stage = Stage::new();
+    let probe = stage.compile("musl-gcc", "probe.c", &["-DMIMICS_GLIBC", "-rdynamic"]);
+    assert_eq!(stage.says(&probe, SETTINGS, "tcp4 show"), OURS);
+}
+
+#[test]
 fn other_libraries_in_front_of_libc_are_still_called() {
     let stage = Stage::new();
     let probe = stage.probe(LibC::Gnu);
