@@ -10,8 +10,11 @@
 //!   bench stage N       pid 1 in there: starts holders, measures, prints; ends when its stdin does
 //!     bench hold I N    opens N connections and holds them until its stdin ends
 //!     bench floor KIND  one bare dump, without joining, judging or formatting
+//! bench apply           the same, and sets every socket
+//!   bench setting P N   pid 1 in there
 //! ```
 
+mod apply;
 mod floor;
 mod hold;
 mod measure;
@@ -19,6 +22,8 @@ mod report;
 mod running;
 mod stage;
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -28,6 +33,9 @@ use crate::process;
 
 /// Connections of the full measurement: a million sockets.
 const FULL: u32 = 500_000;
+
+/// Connections that are set: a hundred thousand sockets.
+const SOME: u32 = 50_000;
 
 /// The whole measurement is ended after this long.
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -41,9 +49,16 @@ pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
     match words {
         ["list"] => list(FULL, interrupt),
         ["list", "--connections", count] => list(number(count, words)?, interrupt),
+        ["apply"] => apply(&built(interrupt)?, SOME, interrupt),
+        ["apply", "--connections", count] => {
+            apply(&built(interrupt)?, number(count, words)?, interrupt)
+        }
+        // With a product that is built already.
+        ["apply", product] => apply(Path::new(product), SOME, interrupt),
+        ["setting", product, count] => apply::run(Path::new(product), number(count, words)?),
         ["run"] => running::run(interrupt),
         // With a product that is built already.
-        ["run", product] => running::measure(std::path::Path::new(product), interrupt),
+        ["run", product] => running::measure(Path::new(product), interrupt),
         ["stage", count] => stage::run(number(count, words)?),
         ["hold", index, count] => hold::run(number(index, words)?, number(count, words)?),
         ["floor", kind] => floor::run(kind),
@@ -60,6 +75,22 @@ fn unknown(words: &[&str]) -> Error {
 }
 
 fn list(connections: u32, interrupt: &Interrupt) -> Result<ExitCode> {
+    built(interrupt)?;
+    staged(&["stage".into(), connections.to_string().into()], interrupt)
+}
+
+/// Every socket of so many connections is set, and put back.
+fn apply(product: &Path, connections: u32, interrupt: &Interrupt) -> Result<ExitCode> {
+    let words = [
+        "setting".into(),
+        product.into(),
+        connections.to_string().into(),
+    ];
+    staged(&words, interrupt)
+}
+
+/// Builds the product as it is shipped.
+fn built(interrupt: &Interrupt) -> Result<PathBuf> {
     if !process::is_root() {
         return Err(Error::NeedsRoot("measure: BPF and namespaces"));
     }
@@ -71,13 +102,22 @@ fn list(connections: u32, interrupt: &Interrupt) -> Result<ExitCode> {
         "sockpulse-cli",
     ];
     process::run(&mut process::cargo(build), interrupt)?;
+    Ok(process::target_directory()?.join("release/sockpulse"))
+}
+
+/// Runs `bench WORDS` as the first process of namespaces of its own.
+fn staged(words: &[OsString], interrupt: &Interrupt) -> Result<ExitCode> {
+    if !process::is_root() {
+        return Err(Error::NeedsRoot("measure: BPF and namespaces"));
+    }
     let own = std::env::current_exe().map_err(Error::system("find the own program"))?;
     let mut unshare = Command::new("unshare");
     unshare
         .args(["--net", "--mount", "--pid", "--kill-child", "--mount-proc"])
         .arg("--")
         .arg(own)
-        .args(["bench", "stage", &connections.to_string()])
+        .arg("bench")
+        .args(words)
         .stdin(Stdio::piped());
     let mut stage = Stage(process::spawn(&mut unshare)?);
     let mut status = None;

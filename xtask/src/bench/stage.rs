@@ -31,9 +31,7 @@ const SPARE_KIB: u64 = 2 << 20;
 
 /// Opens the connections, measures and prints.
 pub(super) fn run(wanted: u32) -> Result<ExitCode> {
-    end_with_stdin();
-    forget_other_namespaces()?;
-    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    prepare()?;
     let programs = Programs::locate()?;
     let connections = affordable(wanted)?;
     let mut load = Load::default();
@@ -46,6 +44,14 @@ pub(super) fn run(wanted: u32) -> Result<ExitCode> {
     print!("{}", report::table(&large));
     print!("{}", report::goals(&small, &large));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the namespaces ready to be measured in.
+pub(super) fn prepare() -> Result<()> {
+    end_with_stdin();
+    forget_other_namespaces()?;
+    process::output(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+    Ok(())
 }
 
 /// The runs of several programs over the same sockets.
@@ -113,7 +119,7 @@ fn nsfs_mount(line: &str) -> Option<&str> {
 }
 
 /// As many of the wanted connections as the machine's memory allows.
-fn affordable(wanted: u32) -> Result<u32> {
+pub(super) fn affordable(wanted: u32) -> Result<u32> {
     let path = "/proc/meminfo";
     let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
     let available: u64 = text
@@ -134,15 +140,20 @@ fn affordable(wanted: u32) -> Result<u32> {
 
 /// The processes that hold connections.
 #[derive(Debug, Default)]
-struct Load {
+pub(super) struct Load {
     holders: Vec<Child>,
     connections: u32,
     opened_in: Duration,
 }
 
 impl Load {
+    /// How many are open.
+    pub(super) const fn connections(&self) -> u32 {
+        self.connections
+    }
+
     /// Opens so many more.
-    fn grow(&mut self, connections: u32) -> Result<()> {
+    pub(super) fn grow(&mut self, connections: u32) -> Result<()> {
         let own = std::env::current_exe().map_err(Error::system("find the own program"))?;
         let start = Instant::now();
         let before = self.connections;
