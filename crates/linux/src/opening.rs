@@ -5,7 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketType, sockopt as options};
+use rustix::net::{AddressFamily, SocketType, ipproto, sockopt as options};
+use sockpulse_core::UserTimeout;
 use sockpulse_preload::{Held, Request, Step, Timings, decide};
 
 use crate::raw;
@@ -101,13 +102,14 @@ fn peer(socket: BorrowedFd<'_>) -> Option<SocketAddr> {
     SocketAddr::try_from(addr?).ok()
 }
 
-/// What a socket holds; `None` when it is no TCP socket, and for defaults that no option can be.
+/// What a socket holds; `None` when it has no timings, and for defaults that no option can be.
 fn held(socket: BorrowedFd<'_>) -> Option<Held> {
     let number = |value: i64| u32::try_from(value).ok();
     Some(Held {
         keepalive: sockopt::keepalive(socket).ok()?,
         timings: timings(socket, number)?,
-        user_timeout: sockopt::user_timeout(socket).ok()?.get(),
+        // One of Multipath TCP has no such option, and refuses it when it is set.
+        user_timeout: sockopt::user_timeout(socket).map_or(0, UserTimeout::get),
     })
 }
 
@@ -128,10 +130,12 @@ fn untouched() -> Option<Timings> {
     })
 }
 
-/// Whether it is a TCP socket, and not one of Multipath TCP.
+/// Whether it is a TCP socket or one of Multipath TCP, which passes its options on to the TCP sockets
+/// below it and to what it accepts.
 pub(crate) fn is_tcp(socket: BorrowedFd<'_>) -> bool {
     let is = |domain| domain == AddressFamily::INET || domain == AddressFamily::INET6;
-    options::socket_protocol(socket) == Ok(Some(rustix::net::ipproto::TCP))
+    let speaks = |protocol| protocol == ipproto::TCP || protocol == ipproto::MPTCP;
+    options::socket_protocol(socket).is_ok_and(|protocol| protocol.is_some_and(speaks))
         // A raw socket may have that protocol too.
         && options::socket_type(socket) == Ok(SocketType::STREAM)
         && options::socket_domain(socket).is_ok_and(is)
@@ -202,6 +206,38 @@ mod tests {
             let set = sockopt::user_timeout(socket).unwrap().get();
             assert_eq!(set, (idle + defaults.interval * defaults.probes) * 1_000);
         }
+    }
+
+    #[test]
+    fn multipath_tcp_passes_on_all_but_the_user_timeout() {
+        let address = "127.0.0.1:0".parse::<SocketAddr>().unwrap();
+        let made =
+            |protocol| rustix::net::socket(AddressFamily::INET, SocketType::STREAM, protocol);
+        let listener = match made(Some(ipproto::MPTCP)) {
+            Ok(listener) if sockopt::keep_idle(&listener).is_ok() => listener,
+            _ => return eprintln!("SKIPPED: Multipath TCP with these options is not available"),
+        };
+        rustix::net::bind(&listener, &address).unwrap();
+        assert!(is_tcp(listener.as_fd()));
+        let request = request("idle=60,interval=5,probes=3,user-timeout=auto");
+        Setter::new().settle(listener.as_fd(), &request);
+        rustix::net::listen(&listener, 1).unwrap();
+        let address: SocketAddr = rustix::net::getsockname(&listener)
+            .unwrap()
+            .try_into()
+            .unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = rustix::net::accept(&listener).unwrap();
+        assert_eq!(options::socket_protocol(&accepted), Ok(Some(ipproto::TCP)));
+        let held = held(accepted.as_fd()).unwrap();
+        let (idle, interval, probes) = (60, 5, 3);
+        let timings = Timings {
+            idle,
+            interval,
+            probes,
+        };
+        assert_eq!((held.keepalive, held.timings), (true, timings));
+        assert_eq!(held.user_timeout, 0);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) struct IntOption {
 
 const SOL_SOCKET: c_int = 1;
 const IPPROTO_TCP: c_int = 6;
+const IPPROTO_MPTCP: c_int = 262;
 
 pub(crate) const SO_TYPE: IntOption = socket_option(3);
 pub(crate) const SO_KEEPALIVE: IntOption = socket_option(9);
@@ -43,15 +44,16 @@ const fn tcp_option(name: c_int) -> IntOption {
     IntOption { level, name }
 }
 
-/// Whether the descriptor is a TCP socket. MPTCP, SCTP and raw sockets that carry TCP are not.
+/// Whether the descriptor is a TCP socket. SCTP and raw sockets that carry TCP are not.
 pub(crate) fn is_tcp(fd: c_int) -> bool {
     const SOCK_STREAM: c_int = 1;
     speaks_tcp(fd) && read(fd, SO_TYPE) == Some(SOCK_STREAM)
 }
 
-/// As [`is_tcp`], for what is known to be a stream.
+/// As [`is_tcp`], for what is known to be a stream. Sockets of Multipath TCP pass their options on to
+/// the TCP sockets below them and to what they accept.
 pub(crate) fn speaks_tcp(fd: c_int) -> bool {
-    read(fd, SO_PROTOCOL) == Some(IPPROTO_TCP)
+    matches!(read(fd, SO_PROTOCOL), Some(IPPROTO_TCP | IPPROTO_MPTCP))
 }
 
 /// `None` for what is no socket or does not know the option.

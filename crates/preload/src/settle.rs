@@ -98,17 +98,21 @@ pub(crate) fn lift_user_timeout(wanted: UserTimeout, fd: c_int, before: &Held) {
 }
 
 /// What the socket holds of the three timings and the user timeout, each only if it is to be read and
-/// else 0; `None` when it is no TCP socket.
+/// else 0; `None` when it has no timings. Sockets of Multipath TCP have no user timeout.
 fn held(fd: c_int, keepalive: bool, reads: [bool; 4]) -> Option<Held> {
     let [idle, interval, probes] = TIMINGS;
-    let options = [idle, interval, probes, TCP_USER_TIMEOUT];
-    let mut values = [0; 4];
-    for ((value, option), read) in values.iter_mut().zip(options).zip(reads) {
+    let mut values = [0; 3];
+    for ((value, option), read) in values.iter_mut().zip([idle, interval, probes]).zip(reads) {
         if read {
             *value = u32::try_from(kernel::read(fd, option)?).ok()?;
         }
     }
-    let [idle, interval, probes, user_timeout] = values;
+    let [idle, interval, probes] = values;
+    let user_timeout = if reads[3] {
+        kernel::read(fd, TCP_USER_TIMEOUT)
+    } else {
+        None
+    };
     Some(Held {
         keepalive,
         timings: Timings {
@@ -116,7 +120,7 @@ fn held(fd: c_int, keepalive: bool, reads: [bool; 4]) -> Option<Held> {
             interval,
             probes,
         },
-        user_timeout,
+        user_timeout: user_timeout.map_or(0, c_int::cast_unsigned),
     })
 }
 

@@ -37,7 +37,6 @@ fn without_the_library_it_is_off() {
 
 #[test]
 fn every_tcp_socket_gets_it_and_no_other() {
-    let mptcp = "on=0 idle=7200 interval=75 probes=9 user-timeout=-1\n";
     let other = "on=0 idle=-1 interval=-1 probes=-1 user-timeout=-1\n";
     check(&[
         (SETTINGS, "tcp4 show", OURS),
@@ -46,9 +45,31 @@ fn every_tcp_socket_gets_it_and_no_other() {
         (SETTINGS, "tcp6 accepted show", OURS),
         (SETTINGS, "udp show", other),
         (SETTINGS, "unix show", other),
-        (SETTINGS, "mptcp show", mptcp),
         ("off", "tcp4 show", OFF),
         ("off", "tcp4 accepted show", OFF),
+    ]);
+}
+
+#[test]
+fn multipath_tcp_passes_it_on_but_for_the_user_timeout() {
+    let stage = Stage::new();
+    let alone = stage.says(&stage.probe(LibC::Gnu), "off", "mptcp show");
+    if !alone.starts_with("on=0 idle=7200") {
+        eprintln!("SKIPPED: Multipath TCP with these options is not available: {alone}");
+        return;
+    }
+    let socket = OURS.replace("user-timeout=0", "user-timeout=-1");
+    let all = SETTINGS.to_owned() + ",user-timeout=auto";
+    check(&[
+        (SETTINGS, "mptcp show", &socket),
+        (SETTINGS, "mptcp accepted show", OURS),
+        (&all, "mptcp show accepted show", &(socket.clone() + OURS)),
+        (
+            "idle=60,mode=override",
+            "mptcp set idle 30 set on 0 accepted show",
+            "on=1 idle=60 interval=75 probes=9 user-timeout=0\n",
+        ),
+        ("idle=60,remote=10.0.0.0/8", "mptcp accepted show", OFF),
     ]);
 }
 

@@ -84,16 +84,25 @@ fn root_go_server_without_c() {
         return;
     }
     let scene = Scene::new();
+    // Multipath TCP is the default of modules of Go 1.24 and newer.
     let text = format!(
-        "package main\n\nimport (\n\t\"io\"\n\t\"net\"\n)\n\nfunc main() {{\n\
-         \tl, err := net.Listen(\"tcp\", \"127.0.0.1:{OWN}\")\n\tif err != nil {{\n\t\tpanic(err)\n\t}}\n\
+        "//go:debug multipathtcp=2\npackage main\n\nimport (\n\t\"context\"\n\t\"io\"\n\t\"net\"\n\t\"os\"\n\t\"time\"\n)\n\n\
+         func main() {{\n\tc := net.ListenConfig{{}}\n\
+         \tif os.Args[1] == \"-1\" {{\n\t\tc.KeepAlive = -time.Second\n\t}}\n\
+         \tl, err := c.Listen(context.Background(), \"tcp\", \"127.0.0.1:{OWN}\")\n\
+         \tif err != nil {{\n\t\tpanic(err)\n\t}}\n\
          \tfor {{\n\t\tc, err := l.Accept()\n\t\tif err != nil {{\n\t\t\tpanic(err)\n\t\t}}\n\
          \t\tgo io.Copy(io.Discard, c)\n\t}}\n}}\n"
     );
     let program = go(&scene, "server", &text);
-    // Go asks for 15 s itself on what it accepts.
-    for (mode, gives) in [("fill", having(15, 15, 9)), ("override", ours())] {
-        accepts(&scene, &["--mode", mode], &[&program], &gives);
+    // Go asks for 15 s itself on what it accepts, unless it is told not to; then what is accepted has
+    // what its listener has, which is one of Multipath TCP.
+    for (mode, own, gives) in [
+        ("fill", "0", having(15, 15, 9)),
+        ("override", "0", ours()),
+        ("fill", "-1", ours()),
+    ] {
+        accepts(&scene, &["--mode", mode], &[&program, own], &gives);
         scene.nobody_stays();
     }
 }

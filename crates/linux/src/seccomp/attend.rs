@@ -10,6 +10,7 @@ use sockpulse_preload::Request;
 
 use super::borrow::Lender;
 use super::call::{Call, MULTIPLEXED, named};
+use super::filter::PROTOCOLS;
 use super::sys;
 use crate::opening::{Setter, is_meant, is_tcp};
 use crate::raw;
@@ -132,7 +133,7 @@ impl<'a> Attendant<'a> {
         let [domain, kind, protocol, ..] = args.map(int);
         let wanted = (kind & 0xf) == libc::SOCK_STREAM
             && [libc::AF_INET, libc::AF_INET6].contains(&domain)
-            && [0, libc::IPPROTO_TCP].contains(&protocol);
+            && PROTOCOLS.contains(&protocol);
         if !wanted || self.own.is_none() || identity(&held.pid.to_string()) != self.own {
             return Reply::Continue;
         }

@@ -83,7 +83,7 @@ fn checks(held: Held, call: Call) -> Vec<sock_filter> {
         Call::Socket => {
             let mut checks = kept_if(0, u32::MAX, &[libc::AF_INET, libc::AF_INET6]);
             checks.extend(kept_if(1, 0xf, &[libc::SOCK_STREAM]));
-            checks.extend(one_of(2, &[0, libc::IPPROTO_TCP]));
+            checks.extend(one_of(2, &PROTOCOLS));
             checks
         }
         Call::Multiplexed => {
@@ -93,6 +93,9 @@ fn checks(held: Held, call: Call) -> Vec<sock_filter> {
         }
     }
 }
+
+/// What socket(2) is asked for by those who want TCP.
+pub(super) const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_MPTCP];
 
 /// `TCP_KEEPIDLE` and its siblings.
 const TCP_OPTIONS: [c_int; 4] = [
@@ -249,7 +252,8 @@ mod tests {
             for kind in [1, 1 | 0o2_000_000, 1 | 0o4_000] {
                 assert_eq!(socket(domain, kind, 0), HOLD);
                 assert_eq!(socket(domain, kind, 6), HOLD);
-                assert_eq!(socket(domain, kind, 262), ALLOW, "Multipath TCP");
+                assert_eq!(socket(domain, kind, 262), HOLD, "Multipath TCP");
+                assert_eq!(socket(domain, kind, 132), ALLOW, "SCTP");
             }
             assert_eq!(socket(domain, 2, 0), ALLOW);
         }
