@@ -31,9 +31,8 @@ impl Setter {
     /// set an option. What the kernel refuses is left: the program goes on in any case.
     pub(crate) fn settle(&mut self, socket: BorrowedFd<'_>, request: &Request) {
         let Some(held) = held(socket) else { return };
-        // What is on has been seen to, by its program or by us.
-        let inherited = (!held.keepalive).then(|| self.inherited(held.timings));
-        apply(socket, &decide(request, &held, inherited.as_ref()));
+        let inherited = self.inherited(held.timings);
+        apply(socket, &decide(request, &held, Some(&inherited)));
     }
 
     /// The defaults that the socket follows where it holds nothing of its own, which getsockopt(2) does
@@ -205,6 +204,20 @@ mod tests {
         for (socket, idle) in [(&fresh, 60), (&own, 77)] {
             let set = sockopt::user_timeout(socket).unwrap().get();
             assert_eq!(set, (idle + defaults.interval * defaults.probes) * 1_000);
+        }
+    }
+
+    #[test]
+    fn what_asks_for_keepalive_and_not_when_is_filled_in() {
+        let asked = TcpListener::bind("127.0.0.1:0").unwrap();
+        raw::set_option(&asked, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1).unwrap();
+        raw::set_option(&asked, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 77).unwrap();
+        let mut setter = Setter::new();
+        // The second time is a connect(2) that is called again.
+        for _ in 0..2 {
+            setter.settle(asked.as_fd(), &request("idle=60,interval=5"));
+            let set = [sockopt::keep_idle(&asked), sockopt::keep_intvl(&asked)];
+            assert_eq!(set.map(Result::unwrap), [60, 77]);
         }
     }
 

@@ -158,7 +158,8 @@ fn root_postgres_and_psql() {
     });
     let alone = ask(scene.alone(&words), &|| {});
     assert_eq!(alone.stdout, "42\n", "{alone:?}");
-    let under = ask(scene.under(&["--mode", "override"], &words), &|| {
+    // It asks for keepalive and not when: that is filled in.
+    let under = ask(scene.under(&[], &words), &|| {
         for end in ["--remote", "--local"] {
             expect(&scene.netns, &[end, &format!(":{OWN}")], &ours(), "psql");
         }
