@@ -1,7 +1,9 @@
 //! Programs that connect.
 
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use crate::kit::pair::THERE;
 use crate::kit::program::Talking;
@@ -17,17 +19,7 @@ fn root_curl_gains_keepalive_unless_it_asked() {
     }
     let stage = Stage::new();
     let server = listen(&stage.pair.there, THERE, 9000);
-    let url = format!("http://{THERE}:9000/");
-    let start = |words: &[&str]| {
-        let mut curl = command("curl");
-        curl.args(["--silent", "--no-buffer", "--noproxy", "*"]);
-        let curl = Talking::start(&stage.pair.here, curl.args(words).arg(&url));
-        let (mut accepted, _) = server.accept().unwrap();
-        let mut asked = [0; 4];
-        accepted.read_exact(&mut asked).unwrap();
-        assert_eq!(&asked, b"GET ");
-        (curl, accepted)
-    };
+    let start = |words: &[&str]| asking(&stage, &server, &mut curl(words));
     let without = start(&["--no-keepalive"]);
     let with = start(&["--keepalive-time", "77"]);
     let of = |curl: &Talking| ["--pid".to_owned(), curl.pid().to_string()];
@@ -56,4 +48,26 @@ fn root_curl_gains_keepalive_unless_it_asked() {
         drop(accepted);
         assert_eq!(curl.hear(), "hello");
     }
+}
+
+/// It asks the other host at port 9000.
+pub(crate) fn curl(words: &[&str]) -> Command {
+    let mut curl = command("curl");
+    curl.args(["--silent", "--no-buffer", "--noproxy", "*"]);
+    curl.args(words).arg(format!("http://{THERE}:9000/"));
+    curl
+}
+
+/// A curl that waits for its answer, and the connection on which it would come.
+pub(crate) fn asking(
+    stage: &Stage,
+    server: &TcpListener,
+    curl: &mut Command,
+) -> (Talking, TcpStream) {
+    let curl = Talking::start(&stage.pair.here, curl);
+    let (mut accepted, _) = server.accept().unwrap();
+    let mut asked = [0; 4];
+    accepted.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"GET ");
+    (curl, accepted)
 }

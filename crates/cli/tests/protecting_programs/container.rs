@@ -3,9 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
+use sockpulse_linux::Proc;
 
+use crate::kit::deadline::wait_for;
 use crate::kit::pair::{HERE, THERE};
 use crate::kit::program::{Talking, Twin};
 use crate::kit::socket::{connect, listen};
@@ -16,17 +19,20 @@ use crate::software::{command, ready};
 const WITH_CGROUP2: &str = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
 
 /// A container of its own; removed in the end.
-struct Container {
+pub(crate) struct Container {
     root: PathBuf,
-    id: String,
+    pub(crate) id: String,
     cgroup: String,
     running: Option<Talking>,
 }
 
 impl Container {
     /// Runs the program in the network namespace `here`, with pid, mount, IPC and UTS namespaces of its
-    /// own; it is ready when this returns.
-    fn run(stage: &Stage, twin: &Twin, id: &str, words: &[&str]) -> Self {
+    /// own, below a cgroup of the test's; it is ready when this returns.
+    pub(crate) fn run(stage: &Stage, twin: &Twin, cgroup: &str, words: &[&str]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = &format!("{:016x}{number:048x}", std::process::id());
         let bundle = stage.folder.at(id);
         let files = bundle.join("rootfs");
         std::fs::create_dir_all(files.join("dev")).unwrap();
@@ -36,14 +42,13 @@ impl Container {
             .chain(words.iter().copied())
             .collect();
         let network = format!("/proc/{}/ns/net", stage.pair.here.pid());
-        let cgroup = format!("sockpulse-{}-{}", twin.name(), &id[id.len() - 1..]);
         let config = json!({
             "ociVersion": "1.0.2",
             "process": { "cwd": "/", "args": words, "user": { "uid": 1000, "gid": 1000 } },
             "root": { "path": "rootfs", "readonly": true },
             "mounts": [],
             "linux": {
-                "cgroupsPath": format!("/{cgroup}/docker/{id}"),
+                "cgroupsPath": format!("/{cgroup}/{number}/docker/{id}"),
                 "namespaces": [
                     { "type": "pid" }, { "type": "mount" }, { "type": "ipc" }, { "type": "uts" },
                     { "type": "network", "path": network },
@@ -57,7 +62,7 @@ impl Container {
         let mut container = Self {
             root,
             id: id.to_owned(),
-            cgroup,
+            cgroup: format!("{cgroup}/{number}"),
             running: None,
         };
         let running = Talking::start(&stage.pair.here, &mut crun);
@@ -81,12 +86,25 @@ impl Drop for Container {
         // A test that failed already says enough.
         let _ = delete.args(["delete", "--force", &self.id]).output();
         drop(self.running.take());
-        for tree in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-            let cgroup = Path::new(tree).join(&self.cgroup);
-            let _ = std::fs::remove_dir(cgroup.join("docker"));
-            let _ = std::fs::remove_dir(cgroup);
+        // Its last process may end a little later.
+        let cgroup = cgroup2().join(&self.cgroup);
+        let inner = cgroup.join("docker");
+        for path in [&inner.join(&self.id), &inner, &cgroup] {
+            let removed = || std::fs::remove_dir(path).is_ok() || !path.exists();
+            if std::thread::panicking() {
+                let _ = removed();
+            } else {
+                wait_for("a cgroup to be empty", || removed().then_some(()));
+            }
         }
+        // The last one removes it, unless it is somebody else's.
+        let _ = std::fs::remove_dir(cgroup.parent().expect("it has a number"));
     }
+}
+
+/// Where cgroups of version 2 are.
+fn cgroup2() -> PathBuf {
+    sockpulse_linux::cgroup::root(&Proc::default()).expect("there are containers in it")
 }
 
 /// Its server and its client are protected from outside, by the program's name and by the
@@ -99,10 +117,10 @@ fn root_a_container_from_scratch_is_protected() {
     let stage = Stage::new();
     let there = &stage.pair.there;
     let twin = Twin::compile(&stage.folder);
-    let [first, second] = [1, 2].map(|n| format!("{:016x}{n:048x}", std::process::id()));
+    let run = |words: &[&str]| Container::run(&stage, &twin, twin.name(), words);
     let peer = listen(there, THERE, 9000);
-    let _server = Container::run(&stage, &twin, &first, &["listen", HERE, "7000"]);
-    let _client = Container::run(&stage, &twin, &second, &["connect", THERE, "9000", "1"]);
+    let server = run(&["listen", HERE, "7000"]);
+    let _client = run(&["connect", THERE, "9000", "1"]);
     let listening = ["--local", ":7000", "--state", "listen"];
     stage.expect(&listening, 1, Has::NOTHING);
     let _connection = connect(there, HERE, 7000);
@@ -111,7 +129,7 @@ fn root_a_container_from_scratch_is_protected() {
     stage.expect(&served, 1, Has::NOTHING);
     stage.expect(&connected, 1, Has::NOTHING);
 
-    let words = [&["--container", &first], &ASKED[..]].concat();
+    let words = [&["--container", &server.id], &ASKED[..]].concat();
     let report = stage.protect_everywhere(&words);
     assert_eq!(report.changed(), (1, 1), "{report:#?}");
     stage.expect(&served, 1, Has::ASKED);

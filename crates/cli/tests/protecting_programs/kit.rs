@@ -1,5 +1,6 @@
 //! What the tests stand on: namespaces, readers and programs are those of the other tests.
 
+pub(crate) mod hooks;
 pub(crate) mod program;
 pub(crate) mod stage;
 

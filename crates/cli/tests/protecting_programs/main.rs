@@ -14,6 +14,7 @@ mod redis;
 mod runtimes;
 mod servers;
 mod storm;
+mod to_come;
 
 #[path = "../recipes/cluster.rs"]
 mod cluster;

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use crate::cluster::{Cluster, PROGRAMS};
 use crate::kit::deadline::wait_for;
 use crate::kit::netns::Netns;
 use crate::kit::pair::HERE;
 use crate::kit::program::Talking;
 use crate::kit::stage::{ASKED, Has, Stage};
-use crate::software::{command, ready};
+use crate::software::{Daemon, command, ready};
 
 const SESSIONS: [&str; 4] = ["--local", ":5432", "--state", "established"];
 
@@ -23,14 +25,9 @@ fn root_a_session_of_postgresql_shows_what_was_set() {
     let stage = Stage::new();
     let (here, there) = (&stage.pair.here, &stage.pair.there);
     let cluster = Cluster::create(here, &stage.folder);
-    let _server = cluster.start(here, &format!("listen_addresses = '{HERE}'\n"));
-    wait_for("PostgreSQL", || {
-        let mut select = psql();
-        let done = there
-            .run(|| select.args(["-c", "select 1"]).output())
-            .unwrap();
-        done.status.success().then_some(())
-    });
+    let mut server = cluster.server(&format!("listen_addresses = '{HERE}'\n"));
+    let _server = Daemon::start(here, &mut server, Signal::INT);
+    wait_until_it_answers(there);
     let mut open = session(there);
     // What it has shown it remembers, and shows again.
     let mut shown = session(there);
@@ -62,6 +59,15 @@ fn root_a_session_of_postgresql_shows_what_was_set() {
     stage.expect(&SESSIONS, 3, Has::ASKED);
 }
 
+/// Until there are sessions.
+pub(crate) fn wait_until_it_answers(netns: &Netns) {
+    wait_for("PostgreSQL", || {
+        let mut select = psql();
+        let done = netns.run(|| select.args(["-c", "select 1"]).output());
+        done.unwrap().status.success().then_some(())
+    });
+}
+
 fn psql() -> Command {
     let mut psql = command("psql");
     let url = format!("postgres://postgres@{HERE}/postgres");
@@ -75,14 +81,15 @@ fn psql() -> Command {
     psql
 }
 
-/// A session that waits for what it is told.
-fn session(netns: &Netns) -> Talking {
+/// A session of PostgreSQL at [`HERE`] that waits for what it is told.
+pub(crate) fn session(netns: &Netns) -> Talking {
     let mut session = Talking::start(netns, &mut psql());
     session.tell("select 'ready';");
     session.ready()
 }
 
-fn show(session: &mut Talking, name: &str) -> String {
+/// What `show NAME` says.
+pub(crate) fn show(session: &mut Talking, name: &str) -> String {
     session.tell(&format!("show {name};"));
     session.hear()
 }

@@ -1,7 +1,8 @@
 //! Programs of Node and of Go.
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::kit::pair::{HERE, THERE};
 use crate::kit::program::Talking;
@@ -20,14 +21,7 @@ fn root_node_gains_keepalive() {
     let stage = Stage::new();
     let (here, there) = (&stage.pair.here, &stage.pair.there);
     let peer = listen(there, THERE, 9000);
-    let script = format!(
-        "const net = require('net');
-net.createServer(socket => socket.pipe(socket)).listen(7000, '{HERE}', () =>
-    net.connect(9000, '{THERE}', () => console.log('ready')));
-process.stdin.on('end', () => process.exit()).resume();
-"
-    );
-    let file = stage.folder.write("server.js", script);
+    let file = node_script(&stage);
     let node = Talking::start(here, command("node").arg(file)).ready();
     let (_accepted, _) = peer.accept().unwrap();
     let mut client = connect(there, HERE, 7000);
@@ -46,6 +40,18 @@ process.stdin.on('end', () => process.exit()).resume();
     assert_eq!(&echo, b"echo");
     let _later = connect(there, HERE, 7000);
     stage.expect(&SERVED, 2, Has::ASKED);
+}
+
+/// A server that echoes at port 7000, and a client of port 9000 of the other host.
+pub(crate) fn node_script(stage: &Stage) -> PathBuf {
+    let script = format!(
+        "const net = require('net');
+net.createServer(socket => socket.pipe(socket)).listen(7000, '{HERE}', () =>
+    net.connect(9000, '{THERE}', () => console.log('ready')));
+process.stdin.on('end', () => process.exit()).resume();
+"
+    );
+    stage.folder.write("server.js", script)
 }
 
 const GO: &str = r#"package main
@@ -88,19 +94,17 @@ func main() {
 }
 "#;
 
-/// Go's own 15 s, on whatever it accepts or connects, stay under `fill`; what was told to have none
-/// gains ours; `override` wins. The program is static: nothing can be preloaded into it.
-#[test]
-fn root_go_keeps_its_own_until_it_is_overridden() {
-    let go = tools().join("go/bin/go");
-    if !ready("go", &[&go]) {
-        return;
-    }
-    let stage = Stage::new();
-    let (here, there) = (&stage.pair.here, &stage.pair.there);
+/// The compiler of Python's registry.
+pub(crate) fn go() -> PathBuf {
+    tools().join("go/bin/go")
+}
+
+/// A server that echoes at port 7000, and a client with two connections to port 9000 of the other
+/// host: the first asks for keepalive, as Go does, the second has been told not to.
+pub(crate) fn go_program(stage: &Stage) -> Command {
     let file = stage.folder.write("main.go", GO);
     let program = stage.folder.at("keeps");
-    let mut build = command(&go);
+    let mut build = command(go());
     build
         .args(["build", "-o"])
         .arg(&program)
@@ -111,11 +115,23 @@ fn root_go_keeps_its_own_until_it_is_overridden() {
         .env("GOTELEMETRY", "off")
         .env("GOPATH", stage.folder.at("path"))
         .env("GOCACHE", tools().join("go-cache"));
-    said(here, &mut build);
+    said(&stage.pair.here, &mut build);
+    let mut program = Command::new(program);
+    program.args([format!("{HERE}:7000"), format!("{THERE}:9000")]);
+    program
+}
+
+/// Go's own 15 s, on whatever it accepts or connects, stay under `fill`; what was told to have none
+/// gains ours; `override` wins. The program is static: nothing can be preloaded into it.
+#[test]
+fn root_go_keeps_its_own_until_it_is_overridden() {
+    if !ready("go", &[&go()]) {
+        return;
+    }
+    let stage = Stage::new();
+    let (here, there) = (&stage.pair.here, &stage.pair.there);
     let peer = listen(there, THERE, 9000);
-    let mut server = std::process::Command::new(program);
-    server.args([format!("{HERE}:7000"), format!("{THERE}:9000")]);
-    let server = Talking::start(here, &mut server).ready();
+    let server = Talking::start(here, &mut go_program(&stage)).ready();
     let [(asks, _), (silent, _)] = [(); 2].map(|()| peer.accept().unwrap());
     let [asks, silent] = [asks, silent].map(|accepted| accepted.peer_addr().unwrap().to_string());
     let _client = connect(there, HERE, 7000);

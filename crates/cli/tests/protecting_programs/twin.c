@@ -6,7 +6,8 @@
  *   twin backlog ADDRESS PORT                   listens; accepts after a line on stdin
  *   twin connect ADDRESS PORT COUNT [CHILDREN]  holds COUNT connections
  *   twin asking ADDRESS PORT COUNT              the same, and asks for keepalive
- *   twin churn ADDRESS PORT                     connects, holds the last hundred, for ever
+ *   twin churn ADDRESS PORT                     connects as fast as it can; holds every tenth of the
+ *                                               last ten thousand, closes the others at once
  *
  * CHILDREN processes are forked that hold the first connection too. It says "ready" when it listens
  * or has connected, and ends with its stdin.
@@ -94,9 +95,12 @@ static int listener(void)
 	return fd;
 }
 
-/* Holds what it accepts, and says what it is told, until its stdin ends. */
+/* Holds the last of what it accepts until its stdin ends. */
 static void serve(int fd, int children)
 {
+	static int held[19500];
+	int accepted;
+	unsigned long count = 0;
 	struct pollfd polled[] = { { .fd = fd, .events = POLLIN }, { .fd = 0, .events = POLLIN } };
 	char byte;
 
@@ -105,9 +109,15 @@ static void serve(int fd, int children)
 			failed("poll");
 		if (polled[1].revents && read(0, &byte, 1) <= 0)
 			return;
-		if (polled[0].revents && accept(fd, NULL, NULL) < 0)
+		if (!polled[0].revents)
+			continue;
+		accepted = accept(fd, NULL, NULL);
+		if (accepted < 0)
 			failed("accept");
-		if (polled[0].revents && children) {
+		if (count >= 19500)
+			close(held[count % 19500]);
+		held[count++ % 19500] = accepted;
+		if (children) {
 			share(children);
 			children = 0;
 		}
@@ -127,16 +137,21 @@ static void churn(void)
 {
 	struct linger at_once = { .l_onoff = 1 };
 	struct pollfd stdin_ended = { .fd = 0, .events = POLLIN };
-	int held[100];
+	int held[1000];
 
 	for (unsigned long i = 0;; i++) {
-		int *slot = &held[i % 100];
+		int *slot = &held[i / 10 % 1000];
+		int fd = connection();
 
-		if (i >= 100)
-			close(*slot);
-		*slot = connection();
-		setsockopt(*slot, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-		if (i == 100)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+		if (i % 10) {
+			close(fd);
+		} else {
+			if (i >= 10000)
+				close(*slot);
+			*slot = fd;
+		}
+		if (i == 1000)
 			ready();
 		if (poll(&stdin_ended, 1, 0))
 			return;
@@ -168,8 +183,12 @@ int main(int argc, char **argv)
 	} else if (argc > 4 && (!strcmp(argv[1], "connect") || !strcmp(argv[1], "asking"))) {
 		int asks = argv[1][0] == 'a';
 
-		for (int count = atoi(argv[4]); count > 0; count--)
-			setsockopt(connection(), SOL_SOCKET, SO_KEEPALIVE, &asks, sizeof(asks));
+		for (int count = atoi(argv[4]); count > 0; count--) {
+			int fd = connection();
+
+			if (asks)
+				setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &asks, sizeof(asks));
+		}
 		share(argc > 5 ? atoi(argv[5]) : 0);
 		ready();
 		while (read(0, &byte, 1) > 0)

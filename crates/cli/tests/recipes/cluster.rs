@@ -1,20 +1,17 @@
 //! A PostgreSQL of its own, run by a user without rights.
 
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::process::Signal;
-
 use crate::kit::netns::Netns;
-use crate::software::{Daemon, Folder, command, said};
+use crate::software::{Folder, command, find, said};
 
 /// A user without rights, in every Debian.
 pub(crate) const NOBODY: u32 = 65_534;
 
 /// What [`Cluster`] needs.
-pub(crate) const PROGRAMS: [&str; 3] = ["initdb", "postgres", "psql"];
+pub(crate) const PROGRAMS: [&str; 4] = ["initdb", "postgres", "psql", "setpriv"];
 
 /// Databases and their configuration.
 pub(crate) struct Cluster {
@@ -29,31 +26,36 @@ impl Cluster {
         let data = folder.at("data");
         std::fs::create_dir(&data).unwrap();
         chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
-        let mut initdb = command("initdb");
+        let mut initdb = unprivileged("initdb");
         initdb.args([
             "--no-sync",
             "--username=postgres",
             "--auth=trust",
             "--pgdata",
         ]);
-        said(netns, unprivileged(initdb.arg(&data)));
+        said(netns, initdb.arg(&data));
         let everybody = "host all all all trust\n";
         std::fs::write(data.join("pg_hba.conf"), everybody).unwrap();
         let defaults = std::fs::read_to_string(data.join("postgresql.conf")).unwrap();
         Self { data, defaults }
     }
 
-    /// Starts a server with lines of configuration; it may refuse for a while.
-    pub(crate) fn start(&self, netns: &Netns, lines: &str) -> Daemon {
+    /// A server with lines of configuration; it refuses for a while. SIGINT ends it.
+    pub(crate) fn server(&self, lines: &str) -> Command {
         let rest = "unix_socket_directories = ''\nfsync = off\n";
         let text = format!("{}\n{lines}{rest}", self.defaults);
         std::fs::write(self.data.join("postgresql.conf"), text).unwrap();
-        let mut postgres = command("postgres");
-        let postgres = unprivileged(postgres.arg("-D").arg(&self.data));
-        Daemon::start(netns, postgres, Signal::INT)
+        let mut postgres = unprivileged("postgres");
+        postgres.arg("-D").arg(&self.data);
+        postgres
     }
 }
 
-fn unprivileged(command: &mut Command) -> &mut Command {
-    command.uid(NOBODY).gid(NOBODY).current_dir("/")
+fn unprivileged(program: &str) -> Command {
+    let mut command = command("setpriv");
+    let user = format!("--reuid={NOBODY}");
+    command.args([&user, "--regid=65534", "--clear-groups"]);
+    command.arg(find(Path::new(program)).unwrap());
+    command.current_dir("/");
+    command
 }

@@ -51,7 +51,8 @@ fn root_postgresql_and_libpq_do_as_configured() {
         let (text, server) = text_and_gives(only(Software::Postgresql, &settings));
         let (url, client) = text_and_gives(only(Software::Libpq, &settings));
         let listen = "listen_addresses = '127.0.0.1'\n";
-        let _postgres = cluster.start(&netns, &(text + listen));
+        let mut postgres = cluster.server(&(text + listen));
+        let _postgres = Daemon::start(&netns, &mut postgres, Signal::INT);
         drop(connect(&netns, 5432));
         let url = url.trim_end().replace("USER@HOST", "postgres@127.0.0.1");
         let url = url.replace("/DATABASE", "/postgres");
