@@ -435,3 +435,62 @@ fn root_auto_takes_the_library_where_seccomp_is_refused() {
     assert!(refused.stderr.contains("is static"), "{refused:?}");
     scene.nobody_stays();
 }
+
+/// What socketcall(2) points to no filter sees: only the options of keepalive may be set with the
+/// supervisor's rights.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn root_a_32_bit_program_gains_no_right() {
+    if !ready("rights", &["gcc", "setpriv"].map(Path::new)) {
+        return;
+    }
+    let text = r#"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static unsigned words[5];
+static int value;
+static char name[16];
+
+static int set(int fd, int level, int option, void *from, int length) {
+    int result;
+    words[0] = fd, words[1] = level, words[2] = option;
+    words[3] = (unsigned)(long)from, words[4] = length;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(102), "b"(14), "c"((unsigned)(long)words) : "memory");
+    return result;
+}
+
+int main() {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    value = 77;
+    int mark = set(fd, SOL_SOCKET, SO_MARK, &value, sizeof value);
+    if (mark == -38) /* the kernel has none */
+        return 77;
+    strcpy(name, "renown");
+    int congestion = set(fd, IPPROTO_TCP, TCP_CONGESTION, name, 6);
+    int idle = set(fd, IPPROTO_TCP, TCP_KEEPIDLE, &value, sizeof value), now;
+    socklen_t length = sizeof now;
+    getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &now, &length);
+    printf("%d %d %d %d\n", mark, congestion, idle, now);
+    return 0;
+}
+"#;
+    let scene = Scene::new();
+    let program = scene.compiled("gcc", "rights", text, &["-static", "-no-pie", "-w"]);
+    let mut alone = scene.alone(&[program.to_str().unwrap()]);
+    if scene.ended(&mut alone).status == Some(77) {
+        eprintln!("SKIPPED: this kernel has no 32-bit calls");
+        return;
+    }
+    // The supervisor is root's, the program is not.
+    let mut under = std::process::Command::new(scene.folder.at("sockpulse"));
+    under.args(["run", "--method", "seccomp", "--mode", "override"]);
+    under.args(["--idle", "61s", "--"]);
+    under.arg(alone.get_program()).args(alone.get_args());
+    let ended = scene.ended(&mut under);
+    assert_eq!(ended.stdout, "-1 -2 0 61\n", "{ended:?}");
+    scene.nobody_stays();
+}

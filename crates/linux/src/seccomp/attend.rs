@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use sockpulse_preload::Request;
 
 use super::borrow::Lender;
-use super::call::{Call, MULTIPLEXED, named};
+use super::call::{Call, MULTIPLEXED, is_of_keepalive, named};
 use super::filter::PROTOCOLS;
 use super::sys;
 use crate::opening::{Setter, is_meant, is_tcp};
@@ -108,6 +108,11 @@ impl<'a> Attendant<'a> {
     /// Sets the program's option for it, and then what is wanted: the program sees success.
     fn replace(&mut self, held: &seccomp_notif, args: [u64; 5]) -> Reply {
         let [fd, level, name, address, length] = args;
+        // What socketcall(2) points to no filter has seen, and others need rights that we may have and
+        // the program not.
+        if !is_of_keepalive(int(level), int(name)) {
+            return Reply::Continue;
+        }
         let mut value = [0; 4];
         // What is shorter or elsewhere the kernel refuses in its own words.
         if int(length) < 4 || sys::peek(held.pid, address, &mut value) != Ok(4) {

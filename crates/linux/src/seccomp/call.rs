@@ -1,6 +1,6 @@
 //! System calls as each calling convention numbers them.
 
-use libc::c_long;
+use libc::{c_int, c_long};
 
 /// A system call that is held until it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,23 @@ pub(super) fn named(arch: u32, number: c_long) -> Option<Call> {
     calls
         .find(|(known, _)| *known == number)
         .map(|(_, call)| *call)
+}
+
+/// The options of level `IPPROTO_TCP` that keepalive knows.
+pub(super) const TCP_OPTIONS: [c_int; 4] = [
+    libc::TCP_KEEPIDLE,
+    libc::TCP_KEEPINTVL,
+    libc::TCP_KEEPCNT,
+    libc::TCP_USER_TIMEOUT,
+];
+
+/// Whether keepalive knows an option.
+pub(super) fn is_of_keepalive(level: c_int, name: c_int) -> bool {
+    match level {
+        libc::SOL_SOCKET => name == libc::SO_KEEPALIVE,
+        libc::IPPROTO_TCP => TCP_OPTIONS.contains(&name),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use libc::{c_int, sock_filter};
 
-use super::call::{CONVENTIONS, Call, Convention, MULTIPLEXED};
+use super::call::{CONVENTIONS, Call, Convention, MULTIPLEXED, TCP_OPTIONS};
 
 /// What the filter holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +96,6 @@ fn checks(held: Held, call: Call) -> Vec<sock_filter> {
 
 /// What socket(2) is asked for by those who want TCP.
 pub(super) const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_MPTCP];
-
-/// `TCP_KEEPIDLE` and its siblings.
-const TCP_OPTIONS: [c_int; 4] = [
-    libc::TCP_KEEPIDLE,
-    libc::TCP_KEEPINTVL,
-    libc::TCP_KEEPCNT,
-    libc::TCP_USER_TIMEOUT,
-];
 
 /// Holds the call if the argument is one of the values, and lets it pass otherwise.
 fn one_of(index: u32, values: &[c_int]) -> Vec<sock_filter> {
