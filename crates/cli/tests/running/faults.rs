@@ -494,3 +494,25 @@ int main() {
     assert_eq!(ended.stdout, "-1 -2 0 61\n", "{ended:?}");
     scene.nobody_stays();
 }
+
+/// Where a filter is refused for another reason, no_new_privs would be lost for nothing.
+#[test]
+fn root_a_refused_filter_costs_no_right() {
+    if !ready("rights that stay", &["grep", "setpriv"].map(Path::new)) {
+        return;
+    }
+    let scene = Scene::new();
+    with_library(&scene);
+    let sockpulse = scene.folder.at("sockpulse");
+    let inner = [sockpulse.to_str().unwrap(), "run", "--"];
+    let look = ["grep", "NoNewPrivs", "/proc/self/status"];
+    let inner = scene.alone(&[&inner[..], &look].concat());
+    // The outer supervisor is root's, which needs no no_new_privs.
+    let mut outer = std::process::Command::new(&sockpulse);
+    outer.args(["run", "--method", "seccomp", "--"]);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    let ended = scene.ended(&mut outer);
+    assert!(ended.stderr.contains("method preload"), "{ended:?}");
+    assert_eq!(ended.stdout, "NoNewPrivs:\t0\n", "{ended:?}");
+    scene.nobody_stays();
+}

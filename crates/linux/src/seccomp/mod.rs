@@ -201,11 +201,16 @@ fn install(filter: &[libc::sock_filter]) -> Result<(OwnedFd, bool), NotHeld> {
             answer => answer,
         };
     let own = rustix::thread::no_new_privs().unwrap_or(false);
+    let give_up_and_try = || {
+        rustix::thread::set_no_new_privs(true)?;
+        try_both()
+    };
     match try_both() {
         Ok(listener) => Ok((listener, own)),
         Err(Errno::ACCESS) => {
-            rustix::thread::set_no_new_privs(true).map_err(failed)?;
-            Ok((try_both().map_err(failed)?, true))
+            // There is no way back from no_new_privs: another process tries whether it is for nothing.
+            sys::rehearse(|| give_up_and_try().map(drop)).map_err(failed)?;
+            Ok((give_up_and_try().map_err(failed)?, true))
         }
         Err(errno) => Err(failed(errno)),
     }

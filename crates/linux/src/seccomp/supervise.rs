@@ -54,7 +54,7 @@ fn watch(worker: c_int) {
         match sys::wait(worker) {
             Ok(Change::Stopped) => sys::go_on(worker),
             Ok(Change::Done) => sys::leave(0),
-            Ok(Change::Failed) | Err(_) => return,
+            Ok(Change::Failed(_)) | Err(_) => return,
         }
     }
 }

@@ -181,8 +181,8 @@ pub(super) fn fork() -> Result<Side, Errno> {
 pub(super) enum Change {
     /// It ended with status 0.
     Done,
-    /// It was killed, or failed.
-    Failed,
+    /// It ended with another one, or by the signal of that number.
+    Failed(c_int),
     /// It was stopped.
     Stopped,
 }
@@ -208,8 +208,30 @@ pub(super) fn wait(child: c_int) -> Result<Change, Errno> {
         return Ok(match info.si_code {
             libc::CLD_EXITED if status == 0 => Change::Done,
             libc::CLD_STOPPED | libc::CLD_TRAPPED => Change::Stopped,
-            _ => Change::Failed,
+            _ => Change::Failed(status),
         });
+    }
+}
+
+/// Waits until a child has ended, also if it is stopped meanwhile.
+pub(super) fn end_of(child: c_int) -> Result<Change, Errno> {
+    loop {
+        match wait(child) {
+            Ok(Change::Stopped) => {}
+            end => return end,
+        }
+    }
+}
+
+/// Does something in a child, which ends with it; whether it succeeded there.
+pub(super) fn rehearse(attempt: impl FnOnce() -> Result<(), Errno>) -> Result<(), Errno> {
+    let child = match fork()? {
+        Side::Child => leave(attempt().map_or_else(Errno::raw_os_error, |()| 0)),
+        Side::Parent(child) => child,
+    };
+    match end_of(child)? {
+        Change::Failed(errno) => Err(Errno::from_raw_os_error(errno)),
+        Change::Done | Change::Stopped => Ok(()),
     }
 }
 
