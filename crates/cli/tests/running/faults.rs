@@ -495,6 +495,35 @@ int main() {
     scene.nobody_stays();
 }
 
+/// As process 1 of a container the program adopts orphans: the supervisor must be none, or a program
+/// that waits for all its children waits for one that waits for its end.
+#[test]
+fn root_process_1_waits_for_its_own_children_only() {
+    if !ready("process 1", &["unshare", PYTHON].map(Path::new)) {
+        return;
+    }
+    let script = r"
+import os, socket
+assert os.getpid() == 1
+if os.fork() == 0: os._exit(3)
+l = socket.socket(); l.bind(('127.0.0.1', 0)); l.listen()
+c = socket.create_connection(l.getsockname())
+print(c.getsockopt(6, 4))
+try:
+    while True: print(os.waitstatus_to_exitcode(os.wait()[1]))
+except ChildProcessError: print('no more')
+";
+    let scene = Scene::new();
+    let under = scene.under(&[], &[PYTHON, "-c", script]);
+    let mut contained = std::process::Command::new("unshare");
+    contained.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    contained.arg(under.get_program()).args(under.get_args());
+    contained.current_dir(scene.folder.at("."));
+    let ended = scene.ended(&mut contained);
+    assert_eq!(ended.stdout, "61\n3\nno more\n", "{ended:?}");
+    scene.nobody_stays();
+}
+
 /// Where a filter is refused for another reason, no_new_privs would be lost for nothing.
 #[test]
 fn root_a_refused_filter_costs_no_right() {

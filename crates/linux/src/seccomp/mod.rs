@@ -119,6 +119,10 @@ const CANNOT_BORROW: u8 = b'm';
 
 /// Starts the supervisor: a grandchild, whose parent ends at once. It must be there before the filter,
 /// which children inherit.
+///
+/// An orphan becomes the child of whoever adopts, which may be the program itself: as process 1 of a
+/// container, or by PR_SET_CHILD_SUBREAPER(2const). It would wait for a child that waits for its end. A
+/// child whose end raises no signal is not among those that wait(2) waits for.
 fn start(request: &Request) -> Result<OwnedFd, NotHeld> {
     let failed = refused("start a supervisor");
     let page = Shared::new().map_err(&failed)?;
@@ -130,10 +134,14 @@ fn start(request: &Request) -> Result<OwnedFd, NotHeld> {
     )
     .map_err(&failed)?;
     let program = rustix::process::getpid();
+    let adopts =
+        program == Pid::INIT || rustix::process::child_subreaper().is_ok_and(|set| set.is_some());
     match sys::fork().map_err(&failed)? {
         Side::Parent(child) => {
             drop(theirs);
-            sys::wait(child).map_err(&failed)?;
+            if !adopts {
+                sys::end_of(child).map_err(&failed)?;
+            }
             Ok(ours)
         }
         Side::Child => {
@@ -141,6 +149,9 @@ fn start(request: &Request) -> Result<OwnedFd, NotHeld> {
             sys::block_signals();
             // Only a group's leader is refused, which a new process is not.
             let _ = rustix::process::setsid();
+            if adopts {
+                supervise(&theirs, program, request, &page);
+            }
             match sys::fork() {
                 Ok(Side::Child) => supervise(&theirs, program, request, &page),
                 Ok(Side::Parent(_)) => sys::leave(0),
