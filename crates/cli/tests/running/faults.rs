@@ -545,3 +545,22 @@ fn root_a_refused_filter_costs_no_right() {
     assert_eq!(ended.stdout, "NoNewPrivs:\t0\n", "{ended:?}");
     scene.nobody_stays();
 }
+
+/// The program may wipe what it was started with; the supervisor shows it to nobody either.
+#[test]
+fn root_a_supervisor_shows_no_variables() {
+    if !ready("variables", &[Path::new("sleep")]) {
+        return;
+    }
+    let scene = Scene::new();
+    let mut command = scene.under(&[], &["sleep", "1000"]);
+    let _running = scene.start(command.env("SECRET", "of the program"));
+    wait_for("two that show nothing", || {
+        let both = scene.supervisors();
+        let shows_nothing = |pid: &i32| {
+            let shown = std::fs::read(format!("/proc/{pid}/environ"));
+            shown.is_ok_and(|shown| shown.iter().all(|byte| *byte == 0))
+        };
+        (both.len() == 2 && both.iter().all(shows_nothing)).then_some(())
+    });
+}

@@ -5,6 +5,7 @@
 //! killed, the worker becomes the guard of another one. A stopped worker is made to go on. What the
 //! worker was attending when it died is known from the page that both share, and let go on.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::{c_int, seccomp_notif_resp};
@@ -124,24 +125,29 @@ fn answer(listener: BorrowedFd<'_>, id: u64, value: i64, flags: libc::c_ulong) {
 }
 
 /// Becomes a process that nobody sees: no terminal, no descriptors but the listener, no folder that it
-/// keeps busy, another name than the program's.
+/// keeps busy, another name than the program's, and none of its variables, which may be secrets that
+/// the program itself wipes.
 pub(super) fn withdraw(listener: &OwnedFd) {
     sys::close_all_but(&mut [listener.as_raw_fd()]);
     let _ = rustix::process::chdir("/");
-    if let Some((start, end)) = command_line() {
-        sys::rename(start, end, NAME);
+    if let Some([words, variables]) = started_with() {
+        let shown = NAME.len().min(words.len().saturating_sub(1));
+        sys::overwrite(words, &NAME[..shown]);
+        sys::overwrite(variables, &[]);
     }
 }
 
 /// What `ps` shows: not the program's words, by which `pkill -f` would find us.
 const NAME: &[u8] = b"sockpulse: supervisor";
 
-/// Where the kernel finds the command line: fields 48 and 49 of /proc/self/stat (proc(5)).
-fn command_line() -> Option<(usize, usize)> {
+/// Where the kernel finds command line and environment: fields 48 to 51 of /proc/self/stat (proc(5)).
+fn started_with() -> Option<[Range<usize>; 2]> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let (_, behind_name) = stat.rsplit_once(") ")?;
-    let mut fields = behind_name.split(' ').skip(45);
-    let start = fields.next()?.parse().ok()?;
-    let end = fields.next()?.trim_end().parse().ok()?;
-    Some((start, end))
+    let mut fields = behind_name.trim_end().split(' ').skip(45);
+    let mut range = || {
+        let start = fields.next()?.parse().ok()?;
+        Some(start..fields.next()?.parse().ok()?)
+    };
+    Some([range()?, range()?])
 }

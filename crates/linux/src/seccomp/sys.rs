@@ -7,6 +7,7 @@
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -283,18 +284,20 @@ fn close_range(first: u32, last: u32) {
     }
 }
 
-/// Writes over what `ps` shows as this process's command line.
-pub(super) fn rename(start: usize, end: usize, name: &[u8]) {
-    let length = end.saturating_sub(start);
-    if length < 2 {
+/// Writes over what this process was started with, where `ps` and others find it: a name in the place
+/// of its command line or of its environment, the rest zeros.
+///
+/// Nobody asks for arguments or variables afterwards; whoever does finds empty ones.
+pub(super) fn overwrite(memory: Range<usize>, name: &[u8]) {
+    let length = memory.end.saturating_sub(memory.start);
+    if length <= name.len() {
         return;
     }
-    let words: *mut u8 = ptr::with_exposed_provenance_mut(start);
-    // SAFETY: the kernel names this range as the memory of our arguments; Rust copied them.
+    let words: *mut u8 = ptr::with_exposed_provenance_mut(memory.start);
+    // SAFETY: the kernel names this range as the memory of our arguments or of our environment.
     unsafe { ptr::write_bytes(words, 0, length) };
-    let shown = name.len().min(length - 1);
     // SAFETY: the range is longer than what is written.
-    unsafe { ptr::copy_nonoverlapping(name.as_ptr(), words, shown) };
+    unsafe { ptr::copy_nonoverlapping(name.as_ptr(), words, name.len()) };
 }
 
 /// process_vm_readv(2): memory of another process; how many bytes were there.
