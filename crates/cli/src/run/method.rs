@@ -79,7 +79,12 @@ fn tell(holding: &Holding, program: &Program) {
         "method seccomp for {}{linkage}: {way}",
         program.path().display()
     );
-    if holding.no_new_privileges {
+    if holding.no_new_privileges && program.gains_privilege() {
+        tracing::warn!(
+            "{} runs without the privilege that its file would give it (no_new_privs)",
+            program.path().display()
+        );
+    } else if holding.no_new_privileges {
         tracing::info!(
             "no_new_privs: sudo, su and others that gain privilege by their file run without it"
         );

@@ -172,6 +172,8 @@ fn root_programs_that_gain_privilege() {
     let under = scene.ended(&mut scene.under(&["-v"], &[id, "-u"]));
     assert_eq!(under.stdout, "65534\n");
     assert!(under.stderr.contains("no_new_privs"), "{under:?}");
+    let quiet = scene.ended(&mut scene.under(&[], &[id, "-u"]));
+    assert!(quiet.stderr.contains("WARN"), "{quiet:?}");
     let sockpulse = scene.folder.at("sockpulse");
     let auto = [sockpulse.to_str().unwrap(), "run", "--", id, "-u"];
     let auto = scene.ended(&mut scene.alone(&auto));
@@ -350,6 +352,33 @@ fn root_where_borrowing_is_refused_sockets_are_made() {
     scene.nobody_stays();
 }
 
+/// What a program sets, and where it connects to, stands in its memory.
+#[test]
+fn root_where_memory_is_not_read_nothing_else_is_promised() {
+    if !ready("memory", &["gcc", "true"].map(Path::new)) {
+        return;
+    }
+    let scene = Scene::new();
+    let deny = DENY.replace("SYS_pidfd_getfd", "SYS_process_vm_readv");
+    let deny = scene.compiled("gcc", "deny", &deny, &[]);
+    let sockpulse = scene.folder.at("sockpulse");
+    let with = |options: &[&str]| {
+        let mut words = vec![deny.to_str().unwrap(), sockpulse.to_str().unwrap()];
+        words.extend(["-v", "run", "--method", "seccomp"]);
+        words.extend(options);
+        words.extend(["--", "true"]);
+        scene.ended(&mut scene.alone(&words))
+    };
+    let filled = with(&[]);
+    assert!(filled.stderr.contains("are borrowed"), "{filled:?}");
+    for options in [["--mode", "override"], ["--remote", ":5432"]] {
+        let refused = with(&options);
+        assert_eq!(refused.status, Some(4), "{refused:?}");
+        assert!(refused.stderr.contains("memory"), "{refused:?}");
+    }
+    scene.nobody_stays();
+}
+
 /// One supervisor for a process: the inner one is refused, and the outer one goes on.
 #[test]
 fn root_run_within_run() {
@@ -413,19 +442,16 @@ fn root_auto_takes_the_library_where_seccomp_is_refused() {
 
     // Filters of service managers kill instead of refusing.
     let kill = DENY.replace("SECCOMP_RET_ERRNO | EPERM", "SECCOMP_RET_KILL_PROCESS");
-    let kill = scene.compiled("gcc", "kill", &kill, &[]);
-    let mut words = vec![
-        kill.to_str().unwrap(),
-        sockpulse,
-        "run",
-        "--idle",
-        "61s",
-        "--",
-    ];
-    words.extend(program);
-    let killed = scene.ended(&mut scene.alone(&words));
-    assert_eq!(killed.stdout, "1 61 61\n1 61 61\n", "{killed:?}");
-    assert!(killed.stderr.contains("WARN method preload"), "{killed:?}");
+    for call in ["SYS_pidfd_getfd", "SYS_seccomp"] {
+        let kill = kill.replace("SYS_pidfd_getfd", call);
+        let kill = scene.compiled("gcc", call, &kill, &[]);
+        let mut words = vec![kill.to_str().unwrap(), sockpulse];
+        words.extend(["run", "--idle", "61s", "--"]);
+        words.extend(program);
+        let killed = scene.ended(&mut scene.alone(&words));
+        assert_eq!(killed.stdout, "1 61 61\n1 61 61\n", "{killed:?}");
+        assert!(killed.stderr.contains("WARN method preload"), "{killed:?}");
+    }
 
     // No library reaches a static program: then nothing is started.
     let fixed = scene.compiled("gcc", "static", "int main() { return 0; }", &["-static"]);

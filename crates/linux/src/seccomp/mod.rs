@@ -32,7 +32,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use sockpulse_preload::{Mode, Request};
 
 use filter::Held;
-use sys::{Shared, Side};
+use sys::{Change, Shared, Side};
 
 /// How sockets get their options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +57,9 @@ pub struct Holding {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotHeld {
-    /// The kernel does not know user notification, or a container's filter hides it.
-    #[error("hold system calls: this kernel or this container has no seccomp user notification")]
+    /// The kernel does not know user notification, or a filter of a container or a service manager
+    /// keeps it from us.
+    #[error("hold system calls: seccomp user notification is unknown or forbidden here")]
     Unknown,
     /// This architecture's system calls are not known here.
     #[error("hold system calls: they are not known for this architecture")]
@@ -66,8 +67,9 @@ pub enum NotHeld {
     /// There is a supervisor already: `run` within `run`, or a container engine's.
     #[error("hold system calls: this process has a seccomp supervisor already")]
     Supervised,
-    /// Only a borrowed socket can be told from others, or held to its settings.
-    #[error("borrow descriptors of programs started here")]
+    /// Only a borrowed socket can be told from others, or held to its settings; and for these the
+    /// program's memory must be read.
+    #[error("borrow descriptors of programs started here, or read their memory")]
     NotBorrowed,
     /// A step was refused.
     #[error("{step}")]
@@ -89,7 +91,7 @@ pub fn hold(request: &Request) -> Result<Holding, NotHeld> {
     if call::CONVENTIONS.is_empty() {
         return Err(NotHeld::Architecture);
     }
-    if !sys::knows_action(libc::SECCOMP_RET_USER_NOTIF) {
+    if may_be_killed_for_asking() || !sys::knows_action(libc::SECCOMP_RET_USER_NOTIF) {
         return Err(NotHeld::Unknown);
     }
     let supervisor = start(request)?;
@@ -106,6 +108,23 @@ pub fn hold(request: &Request) -> Result<Holding, NotHeld> {
         way,
         no_new_privileges,
     })
+}
+
+/// Filters of service managers kill who makes a call that they do not list (`SystemCallFilter=`,
+/// systemd.exec(5)), and few list seccomp(2): under a filter a child asks first.
+fn may_be_killed_for_asking() -> bool {
+    use rustix::thread::{SecureComputingMode, secure_computing_mode};
+    if !secure_computing_mode().is_ok_and(|mode| mode == SecureComputingMode::Filter) {
+        return false;
+    }
+    match sys::fork() {
+        Ok(Side::Parent(child)) => !matches!(sys::wait(child), Ok(Change::Done)),
+        Ok(Side::Child) => {
+            sys::knows_action(libc::SECCOMP_RET_USER_NOTIF);
+            sys::leave(0)
+        }
+        Err(_) => true,
+    }
 }
 
 /// The filter cannot be taken away again, and without a supervisor no connection is possible.
@@ -163,7 +182,7 @@ fn start(request: &Request) -> Result<OwnedFd, NotHeld> {
 
 /// The supervisor's life.
 fn supervise(program: &OwnedFd, pid: Pid, request: &Request, page: &Shared) -> ! {
-    let word = if may_borrow(pid) {
+    let word = if may_borrow(pid) && (!needs_memory(request) || may_read_memory(pid, request)) {
         CAN_BORROW
     } else {
         CANNOT_BORROW
@@ -197,6 +216,19 @@ fn may_borrow(pid: Pid) -> bool {
     // That the descriptor is not there is an answer of someone who was let in.
     let answer = rustix::process::pidfd_getfd(pidfd, 0, PidfdGetfdFlags::empty());
     matches!(answer, Ok(_) | Err(Errno::BADF))
+}
+
+/// Selectors and the program's own options are looked up in its memory.
+fn needs_memory(request: &Request) -> bool {
+    request.is_selective() || request.mode != Mode::Fill
+}
+
+/// As [`may_borrow`].
+fn may_read_memory(pid: Pid, request: &Request) -> bool {
+    // The program is our ancestor, and has at that address what we have there.
+    let address = std::ptr::from_ref(request).expose_provenance();
+    let address = u64::try_from(address).unwrap_or_default();
+    sys::peek(pid.as_raw_pid().cast_unsigned(), address, &mut [0]) == Ok(1)
 }
 
 /// Installs the filter, with the best that the kernel offers.
