@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sockpulse_core::protect::Step;
 use sockpulse_core::{Cookie, Effective, EffectiveTimers, UserTimeout};
-use zerocopy::native_endian::{I32, U32};
+use zerocopy::native_endian::{I32, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// A step that was planned for a socket.
@@ -35,10 +35,10 @@ pub enum Verdict {
     Silent,
     /// The socket is a subflow of Multipath TCP, which is not set by itself.
     Subflow,
-    /// The kernel refused an option, and nothing is set.
-    Failed,
+    /// The kernel refused an option, with this error number, and nothing is set.
+    Failed(i32),
     /// The kernel refused an option, and others are set.
-    HalfMade,
+    HalfMade(i32),
 }
 
 /// `struct order`.
@@ -71,7 +71,8 @@ pub(crate) struct EncodedStep {
 #[repr(C)]
 pub(crate) struct Answer {
     number: U32,
-    verdict: U32,
+    verdict: U16,
+    errno: U16,
 }
 
 const _: () = {
@@ -80,6 +81,7 @@ const _: () = {
     assert!(offset_of!(Encoded, number) == 24);
     assert!(offset_of!(Encoded, step) == 28);
     assert!(offset_of!(EncodedStep, user_timeout) == 16);
+    assert!(offset_of!(Answer, errno) == 6);
     assert!(size_of::<Encoded>() == 48);
     assert!(size_of::<Answer>() == 8);
 };
@@ -125,8 +127,8 @@ impl Answer {
             2 => Verdict::Probing,
             3 => Verdict::Silent,
             4 => Verdict::Subflow,
-            5 => Verdict::Failed,
-            6 => Verdict::HalfMade,
+            5 => Verdict::Failed(self.errno.get().into()),
+            6 => Verdict::HalfMade(self.errno.get().into()),
             _ => return None,
         };
         Some((usize::try_from(self.number.get()).ok()?, verdict))
@@ -186,11 +188,12 @@ mod tests {
 
     #[test]
     fn an_answer_of_another_version_is_none() {
-        let answer = |verdict: u32| Answer {
+        let answer = |verdict: u16| Answer {
             number: 5.into(),
             verdict: verdict.into(),
+            errno: 22.into(),
         };
-        assert_eq!(answer(6).told(), Some((5, Verdict::HalfMade)));
+        assert_eq!(answer(6).told(), Some((5, Verdict::HalfMade(22))));
         assert_eq!(answer(7).told(), None);
     }
 }

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Operation, Result};
 use crate::load::{self, Program, not_opened};
-use crate::order::{Answer, Encoded, Order, Verdict};
+use crate::order::{Answer, Order, Verdict};
 use crate::risk::{self, RiskAccepted, TCP_ITERATOR};
 use crate::skeleton::set_tcp::SetTcpSkelBuilder;
 use crate::sys;
@@ -31,7 +31,6 @@ const BATCH: usize = 4096;
 #[derive(Debug)]
 pub struct SetTcp {
     program: Program,
-    orders: usize,
 }
 
 /// One walk. It sets while it is read, and may be read from any thread.
@@ -42,13 +41,17 @@ pub struct Walk {
 }
 
 impl SetTcp {
-    /// Loads the program and its orders, unless the running kernel can be crashed by it and the
+    /// Loads the program and its orders, which are numbered from 0, unless the running kernel can be crashed by it and the
     /// caller has not accepted that. Nothing is set yet. Takes some 110 bytes of the kernel's memory
     /// an order.
     ///
     /// # Errors
     /// As for [`IterTcp::load`](crate::IterTcp::load); and when the kernel has no memory for so many.
-    pub fn load(accepted: RiskAccepted, hz: Hz, orders: &[Order]) -> Result<Self> {
+    pub fn load(
+        accepted: RiskAccepted,
+        hz: Hz,
+        orders: impl ExactSizeIterator<Item = Order>,
+    ) -> Result<Self> {
         risk::check(NAME, TCP_ITERATOR, accepted)?;
         load::prepare(NAME)?;
         let mut object = MaybeUninit::uninit();
@@ -65,26 +68,22 @@ impl SetTcp {
         load::load(NAME, open.open_object_mut())?;
         let map =
             sys::map(&open.maps.orders).map_err(|error| Error::of(Operation::Load, NAME, error))?;
-        let numbered: Vec<_> = orders.iter().zip(0..).collect();
-        for batch in numbered.chunks(BATCH) {
+        let mut numbered = orders.zip(0..);
+        loop {
+            let batch: Vec<(Order, u32)> = numbered.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
             let keys: Vec<u64> = batch.iter().map(|(order, _)| order.cookie.0).collect();
-            let values: Vec<Encoded> = batch
+            let values: Vec<_> = batch
                 .iter()
                 .map(|(order, nth)| order.encode(*nth))
                 .collect();
             sys::fill(map.as_fd(), &keys, values.as_bytes())
                 .map_err(|error| Error::of(Operation::Write, NAME, error))?;
         }
-        Ok(Self {
-            program: Program::keep(NAME, &open.progs.set_tcp)?,
-            orders: orders.len(),
-        })
-    }
-
-    /// How many orders there are.
-    #[must_use]
-    pub const fn orders(&self) -> usize {
-        self.orders
+        let program = Program::keep(NAME, &open.progs.set_tcp)?;
+        Ok(Self { program })
     }
 
     /// Starts a walk over the network namespace in which the calling thread is now. Listeners come

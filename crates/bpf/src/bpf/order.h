@@ -33,13 +33,15 @@ enum verdict {
 
 struct answer {
 	__u32 number;
-	__u32 verdict;		/* enum verdict */
+	__u16 verdict;		/* enum verdict */
+	__u16 errno;		/* of the option that was refused */
 };
 
 _Static_assert(__builtin_offsetof(struct order, user_timeout) == 16, "offset of user_timeout");
 _Static_assert(__builtin_offsetof(struct order, number) == 24, "offset of number");
 _Static_assert(__builtin_offsetof(struct order, step) == 28, "offset of step");
 _Static_assert(__builtin_offsetof(struct step, user_timeout) == 16, "offset of step.user_timeout");
+_Static_assert(__builtin_offsetof(struct answer, errno) == 6, "offset of errno");
 _Static_assert(sizeof(struct order) == 48, "size of struct order");
 _Static_assert(sizeof(struct answer) == 8, "size of struct answer");
 

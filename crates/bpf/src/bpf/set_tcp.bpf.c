@@ -76,16 +76,23 @@ static __always_inline enum verdict look(const struct tcp_sock *tp, const struct
 /* In the order of sockpulse_core::protect::Step::order(). */
 static __always_inline long make(struct tcp_sock *tp, const struct step *s)
 {
-	if (!s->keepalive && set(tp, SOL_SOCKET, SO_KEEPALIVE, 0))
-		return -1;
-	if (!s->user_timeout && set(tp, SOL_TCP, TCP_USER_TIMEOUT, 0))
-		return -1;
-	if (set(tp, SOL_TCP, TCP_KEEPINTVL, s->interval) ||
-	    set(tp, SOL_TCP, TCP_KEEPCNT, s->probes) || set(tp, SOL_TCP, TCP_KEEPIDLE, s->idle))
-		return -1;
-	if (s->user_timeout > 0 && set(tp, SOL_TCP, TCP_USER_TIMEOUT, s->user_timeout))
-		return -1;
-	return s->keepalive > 0 ? set(tp, SOL_SOCKET, SO_KEEPALIVE, 1) : 0;
+	long error = 0;
+
+	if (!s->keepalive)
+		error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 0);
+	if (!error && !s->user_timeout)
+		error = set(tp, SOL_TCP, TCP_USER_TIMEOUT, 0);
+	if (!error)
+		error = set(tp, SOL_TCP, TCP_KEEPINTVL, s->interval);
+	if (!error)
+		error = set(tp, SOL_TCP, TCP_KEEPCNT, s->probes);
+	if (!error)
+		error = set(tp, SOL_TCP, TCP_KEEPIDLE, s->idle);
+	if (!error && s->user_timeout > 0)
+		error = set(tp, SOL_TCP, TCP_USER_TIMEOUT, s->user_timeout);
+	if (!error && s->keepalive > 0)
+		error = set(tp, SOL_SOCKET, SO_KEEPALIVE, 1);
+	return error;
 }
 
 static __always_inline bool is(__s32 wanted, __u32 has)
@@ -99,21 +106,21 @@ static __always_inline bool stands(const struct held *h, const struct step *s)
 	       is(s->probes, h->probes) && is(s->user_timeout, h->user_timeout);
 }
 
-static __always_inline enum verdict carry_out(struct tcp_sock *tp, const struct order *o)
+static __always_inline void carry_out(struct tcp_sock *tp, const struct order *o, struct answer *a)
 {
-	enum verdict verdict;
 	struct held h;
-	long failed;
+	long error;
 
 	hold(&h, tp);
-	verdict = look(tp, &h, o);
-	if (verdict != VERDICT_SET)
-		return verdict;
-	failed = make(tp, &o->step);
+	a->verdict = look(tp, &h, o);
+	if (a->verdict != VERDICT_SET)
+		return;
+	error = make(tp, &o->step);
 	hold(&h, tp);
-	if (!failed && stands(&h, &o->step))
-		return VERDICT_SET;
-	return is_as_planned(&h, o) ? VERDICT_FAILED : VERDICT_HALF_MADE;
+	if (!error && stands(&h, &o->step))
+		return;
+	a->verdict = is_as_planned(&h, o) ? VERDICT_FAILED : VERDICT_HALF_MADE;
+	a->errno = -error;
 }
 
 SEC("iter/tcp")
@@ -135,7 +142,7 @@ int set_tcp(struct bpf_iter__tcp *ctx)
 	if (!order)
 		return 0;
 	answer.number = order->number;
-	answer.verdict = carry_out(tp, order);
+	carry_out(tp, order, &answer);
 	/* It fits always: so much less is asked for than the kernel has room for. If it did not, the
 	 * socket would be shown once more, and answer that it has changed. */
 	bpf_seq_write(ctx->meta->seq, &answer, sizeof(answer));

@@ -57,7 +57,7 @@ fn order(socket: &impl AsRawFd, step: Step) -> Order {
 
 /// Carries orders out in the calling thread's namespace, a few at a time.
 fn carry_out(orders: &[Order], most: usize) -> Vec<Option<Verdict>> {
-    let set = SetTcp::load(accepted(), hz(), orders).unwrap();
+    let set = SetTcp::load(accepted(), hz(), orders.iter().copied()).unwrap();
     let mut walk = set.open().unwrap();
     let mut verdicts = vec![None; orders.len()];
     loop {
@@ -308,7 +308,7 @@ fn root_each_of_many_answers_once() {
 #[test]
 fn root_a_risk_that_is_not_accepted_keeps_from_setting() {
     in_namespace(|| {
-        let loaded = SetTcp::load(RiskAccepted::NONE, hz(), &[]);
+        let loaded = SetTcp::load(RiskAccepted::NONE, hz(), [].into_iter());
         if risk::affected().is_empty() {
             assert!(loaded.is_ok());
         } else {
