@@ -1247,7 +1247,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__undo)
-            opts="-o -v -h --since --list --force --cgroup-root --dry-run --state-dir --output --color --verbose --help"
+            opts="-o -v -h --since --list --force --cgroup-root --accept-kernel-risk --dry-run --state-dir --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1258,6 +1258,10 @@ _sockpulse() {
                     return 0
                     ;;
                 --cgroup-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --accept-kernel-risk)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

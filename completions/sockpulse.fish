@@ -82,7 +82,7 @@ task-file\t''
 iter-tcp\t''
 pidfd\t''
 sock-diag\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand audit" -l fail-on -d 'Exit with status 1 when any connection has one of these exposures' -r -f -a "unprotected\t''
 slow\t''
 fragile\t''
@@ -133,7 +133,7 @@ task-file\t''
 iter-tcp\t''
 pidfd\t''
 sock-diag\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l sort -d 'Sort by a field, `-FIELD` for the largest first; the first row waits for the last' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -l columns -d 'Show these fields, in this order (table and CSV)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand list" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
@@ -235,7 +235,7 @@ task-file\t''
 iter-tcp\t''
 pidfd\t''
 sock-diag\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l idle -d 'Silence before the first probe, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPIDLE)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l interval -d 'Time between probes, 1s to 32767s, in whole seconds: parts round up (TCP_KEEPINTVL)' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand protect" -l probes -d 'Unanswered probes before the connection is given up, 1 to 127 (TCP_KEEPCNT)' -r
@@ -278,6 +278,7 @@ complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -s v -l v
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand unprotect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l since -d 'Everything that was changed within this time, last first' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l cgroup-root -d 'The cgroup to which rules for connections to come are attached again; without, the root' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand undo" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
 json\t''"
@@ -356,7 +357,7 @@ task-file\t''
 iter-tcp\t''
 pidfd\t''
 sock-diag\t''"
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l accept-kernel-risk -d 'Use a reader although this kernel\'s version has the fault, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand explain" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''

@@ -105,8 +105,8 @@ impl Walk {
     pub const MOST: usize = (32 * 1024) / size_of::<Answer>() - 1;
 
     /// Goes on until as many sockets have answered, and tells which and how; nothing at the end.
-    /// Between two calls no lock is held, and sockets that come and go do not disturb the walk. On
-    /// kernels before 6.17 a socket may then be passed over, or answer twice: the first answer counts.
+    /// Between two calls no lock is held, and sockets that come and go do not disturb the walk; on
+    /// kernels before 6.17 one may be passed over then. An order is carried out once.
     ///
     /// # Errors
     /// What read(2) says. Then it is not known which sockets were set since the last answer.

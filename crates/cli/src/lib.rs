@@ -41,6 +41,7 @@ mod svg;
 mod table;
 mod terminal;
 mod values;
+pub mod walk;
 
 pub use app::{command, main, run, tell_panics};
 pub use explain::page;

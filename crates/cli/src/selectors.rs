@@ -31,7 +31,7 @@ pub(crate) struct SurveyArgs {
     )]
     pub(crate) source: SourceChoice,
 
-    /// Use a reader although this kernel's version has the fault, as where it was mended by the
+    /// Use what this kernel's version has a known fault in, as where it was mended by the
     /// distribution.
     #[arg(long, value_name = "CVE", value_parser = values::cve, help_heading = "Reading")]
     pub(crate) accept_kernel_risk: Vec<String>,

@@ -1,12 +1,14 @@
 //! Where commands change the machine: the one place through which everything is written, so that
 //! tests can put another in its place.
 
+use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
+use sockpulse_bpf::Order;
 use sockpulse_bpf::protect::{self, Accepted, Hook, Installed, Wanted};
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::Tree;
@@ -21,10 +23,11 @@ use sockpulse_linux::set::{Expected, NotSet};
 use sockpulse_linux::{Error, Operation, sysctl};
 
 use crate::error::{CommandError, ErrorKind};
-use crate::options::NetnsChoice;
+use crate::options::{NetnsChoice, SurveyOptions};
 pub use crate::protect::rule::KernelRule;
 pub use crate::protect::rules::Rules;
 use crate::survey::of_rules;
+use crate::walk::{Pacer, Walks};
 
 /// A namespace with its defaults, and how the journal tells it from others.
 #[derive(Debug, Clone)]
@@ -133,6 +136,24 @@ pub trait ChangeSink {
         step: &Step,
     ) -> Result<EffectiveTimers, NotSet>;
 
+    /// Whether sockets may be set without their processes, by [`ChangeSink::walk()`].
+    ///
+    /// # Errors
+    /// When a risk is named that is not known.
+    fn may_walk(&mut self, options: &SurveyOptions) -> Result<bool, CommandError>;
+
+    /// Carries orders out, numbered from 0, wherever their sockets are; `namespaces` tells how many
+    /// there are in each. What the pacer is not told of was not met.
+    ///
+    /// # Errors
+    /// When a walk breaks off: then some may be set that were not told.
+    fn walk(
+        &mut self,
+        orders: &mut dyn ExactSizeIterator<Item = Order>,
+        namespaces: &BTreeMap<NetnsId, usize>,
+        pacer: &mut dyn Pacer,
+    ) -> Result<(), CommandError>;
+
     /// The rules that are in force for connections to come.
     ///
     /// # Errors
@@ -163,6 +184,7 @@ pub(crate) struct ThisMachine {
     /// Whether all that are there were found, as far as is known.
     all_found: bool,
     borrower: Borrower,
+    walks: Option<Walks>,
 }
 
 /// This machine as it is now.
@@ -176,6 +198,7 @@ pub(crate) fn this_machine() -> Box<dyn ChangeSink> {
         closed: Vec::new(),
         all_found: false,
         borrower: Borrower::new(),
+        walks: None,
     })
 }
 
@@ -362,6 +385,23 @@ impl ChangeSink for ThisMachine {
         };
         let installed = protect::install(&hooks.pins, &cgroup, &wanted);
         installed.map(in_force).map_err(of_rules)
+    }
+
+    fn may_walk(&mut self, options: &SurveyOptions) -> Result<bool, CommandError> {
+        self.walks = Walks::find(options, self.hz())?;
+        Ok(self.walks.is_some())
+    }
+
+    fn walk(
+        &mut self,
+        orders: &mut dyn ExactSizeIterator<Item = Order>,
+        namespaces: &BTreeMap<NetnsId, usize>,
+        pacer: &mut dyn Pacer,
+    ) -> Result<(), CommandError> {
+        match self.walks {
+            Some(walks) => walks.walk(&self.proc, orders, namespaces, pacer),
+            None => Ok(()),
+        }
     }
 
     fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {

@@ -17,9 +17,12 @@ struct order {
 	__s32 probes;
 	__u32 user_timeout;
 	__u32 silence;		/* milliseconds; the longest with which a user timeout may be set */
-	__u32 number;		/* by which it is answered */
+	__u32 number;		/* by which it is answered, once */
 	struct step step;
 };
+
+/* In the place of the number. */
+#define ANSWERED 0xffffffff
 
 enum verdict {
 	VERDICT_SET = 0,	/* read back */

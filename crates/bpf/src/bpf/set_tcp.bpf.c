@@ -139,12 +139,12 @@ int set_tcp(struct bpf_iter__tcp *ctx)
 		return 0;
 	cookie = bpf_get_socket_cookie(skc);
 	order = bpf_map_lookup_elem(&orders, &cookie);
-	if (!order)
+	if (!order || order->number == ANSWERED)
 		return 0;
 	answer.number = order->number;
+	order->number = ANSWERED;
 	carry_out(tp, order, &answer);
-	/* It fits always: so much less is asked for than the kernel has room for. If it did not, the
-	 * socket would be shown once more, and answer that it has changed. */
+	/* It fits always: less is asked for at once than the kernel has room for. */
 	bpf_seq_write(ctx->meta->seq, &answer, sizeof(answer));
 	return 0;
 }

@@ -215,6 +215,11 @@ pub(crate) struct UndoArgs {
     #[arg(long, value_name = "DIR", hide = true)]
     pub(crate) cgroup_root: Option<PathBuf>,
 
+    /// Use what this kernel's version has a known fault in, as where it was mended by the
+    /// distribution.
+    #[arg(long, value_name = "CVE", value_parser = values::cve)]
+    pub(crate) accept_kernel_risk: Vec<String>,
+
     /// How changes are made and remembered.
     #[command(flatten)]
     pub(crate) writing: WritingArgs,

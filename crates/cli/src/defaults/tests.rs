@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use rustix::io::Errno;
+use sockpulse_bpf::Order;
 use sockpulse_core::change::{Change, NetnsKey, Target, Value, value_of};
 use sockpulse_core::persisted::{Content, File, Folder, Sysctl, Tree};
 use sockpulse_core::protect::Step;
@@ -26,6 +27,7 @@ use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample::{self, Sample};
 use crate::sink::{ChangeSink, Found, Hooks, InForce, Inhabited, Rules};
 use crate::terminal::Palette;
+use crate::walk::Pacer;
 
 /// What someone else does.
 type Work = fn(&mut World);
@@ -219,6 +221,19 @@ impl ChangeSink for Pretended {
             other => panic!("{other:?}"),
         });
         Ok(())
+    }
+
+    fn may_walk(&mut self, _: &SurveyOptions) -> Result<bool, CommandError> {
+        panic!("not under test")
+    }
+
+    fn walk(
+        &mut self,
+        _: &mut dyn ExactSizeIterator<Item = Order>,
+        _: &BTreeMap<NetnsId, usize>,
+        _: &mut dyn Pacer,
+    ) -> Result<(), CommandError> {
+        panic!("not under test")
     }
 
     fn boot(&self) -> String {

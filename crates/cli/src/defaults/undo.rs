@@ -80,6 +80,7 @@ fn connections(
         force: args.force,
         state_dir: &args.writing.state_dir,
         cgroup: args.cgroup_root.as_deref(),
+        accepted_risks: &args.accept_kernel_risk,
     };
     let undone = protect::run(&ours, &wish, machine, sink, stderr)?;
     report.lines(undone.said);

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! The lines of a batch are written before the batch is done, and how it went afterwards: `concluded`
-//! counts the sockets that the file tells of so far, `left` names those that were not set, by their
+//! counts the sockets of which the outcome is told so far, `left` names those that were not set, by their
 //! number from 0. A killed command leaves a batch without it: of that one each socket has to be looked
-//! at. It is not waited for the disk, since no socket outlives the machine's next boot.
+//! at. Sockets that a walk through the kernel's table sets are one batch, however many they are. The
+//! `pid` is that of a process that held the socket; `null` where none did. It is not waited for the disk, since no socket outlives the machine's next boot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -100,11 +101,12 @@ impl Connections {
     /// When it cannot be written: then the batch should not be done.
     pub(crate) fn intend<'a>(
         &mut self,
-        batch: impl Iterator<Item = (&'a SocketId, u32, Entry)>,
+        batch: impl Iterator<Item = (&'a SocketId, Option<u32>, Entry)>,
     ) -> Result<(), CommandError> {
         let mut text = String::new();
         let mut count = 0;
         for (id, pid, entry) in batch {
+            let pid = pid.map_or("null".to_owned(), |pid| pid.to_string());
             // Nothing here needs escaping: numbers, addresses and our own words. Writing to a string
             // does not fail.
             let _ = writeln!(
@@ -125,12 +127,17 @@ impl Connections {
         Ok(())
     }
 
-    /// Writes what became of the last batch: why which of its sockets were left.
+    /// Writes what became of the sockets before the one of this number, as far as that is not written
+    /// yet: why which of them were left.
     ///
     /// # Errors
     /// When it cannot be written; what was set is set all the same.
-    pub(crate) fn conclude(&mut self, left: &BTreeMap<usize, String>) -> Result<(), CommandError> {
-        let line = json!({ "concluded": self.written, "left": left });
+    pub(crate) fn conclude(
+        &mut self,
+        through: usize,
+        left: &BTreeMap<usize, String>,
+    ) -> Result<(), CommandError> {
+        let line = json!({ "concluded": through, "left": left });
         self.append(format!("{line}\n").as_bytes())
     }
 
@@ -238,11 +245,13 @@ mod tests {
         let id = sample::known().id;
         for batch in [&[1, 2, 3][..], &[4], &[5, 6]] {
             let first = file.next();
-            let entries = batch.iter().map(|cookie| (&id, 812, entry(*cookie)));
+            let entries = batch
+                .iter()
+                .map(|cookie| (&id, (*cookie != 6).then_some(812), entry(*cookie)));
             file.intend(entries).unwrap();
             let left = BTreeMap::from([(first, "vanished".to_owned())]);
             if batch != [5, 6] {
-                file.conclude(&left).unwrap();
+                file.conclude(file.next(), &left).unwrap();
             }
         }
         std::fs::read_to_string(folder.join("connections-7.jsonl")).unwrap()

@@ -1,8 +1,10 @@
-//! The plan, carried out: written into the journal, set a few at a time, read back, concluded.
+//! The plan, carried out: written into the journal, set, read back, concluded.
+
+mod schedule;
+mod walking;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
-use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,18 +15,13 @@ use sockpulse_core::{Comm, Hz, Process, Unseen, human};
 use sockpulse_linux::set::{Expected, NotSet};
 
 use super::outcome::{Outcome, Refused};
-use super::plan::{Plan, Planned, Way};
+use super::plan::{Plan, Planned, Reach, Way};
 use crate::coverage::counted;
 use crate::error::{CommandError, ErrorKind};
 use crate::journal::connections::{self, Connections, Entry};
 use crate::journal::{Begun, Journal};
 use crate::sink::ChangeSink;
-
-/// The most that is written into the journal at once, before it is done.
-const BATCH: usize = 4096;
-
-/// With a pace, what is due within this time.
-const AHEAD: Duration = Duration::from_secs(1);
+use schedule::{Schedule, wait_until};
 
 /// A command that sets sockets, with its transaction.
 pub(super) struct Setting<'a> {
@@ -32,6 +29,7 @@ pub(super) struct Setting<'a> {
     state_dir: &'a Path,
     begun: Begun,
     file: Connections,
+    reach: Reach,
     hz: Option<Hz>,
     outcome: Outcome,
     is_undo: bool,
@@ -63,6 +61,7 @@ impl<'a> Setting<'a> {
     /// When the journal cannot be written: then nothing is set.
     pub(super) fn begin(
         sink: &'a mut dyn ChangeSink,
+        reach: Reach,
         state_dir: &'a Path,
         transaction: &Transaction<'_>,
         stderr: &mut dyn Write,
@@ -105,6 +104,7 @@ impl<'a> Setting<'a> {
             state_dir,
             begun,
             file,
+            reach,
             hz,
             outcome,
             is_undo: transaction.command == UNDO,
@@ -133,6 +133,9 @@ impl<'a> Setting<'a> {
                 human(Duration::from_secs(timing.spread.as_secs()))
             );
         }
+        if timing.spread.is_zero() {
+            return self.paced(planned, timing);
+        }
         let (first, rest) = planned.split_at(listeners);
         let at_once = Timing {
             spread: Duration::ZERO,
@@ -143,6 +146,14 @@ impl<'a> Setting<'a> {
     }
 
     fn paced(&mut self, planned: &[Planned], timing: Timing) -> Result<(), CommandError> {
+        match self.reach {
+            Reach::All if !planned.is_empty() => self.walk(planned, timing),
+            _ => self.one_by_one(planned, timing),
+        }
+    }
+
+    /// Sets sockets through processes that hold them.
+    fn one_by_one(&mut self, planned: &[Planned], timing: Timing) -> Result<(), CommandError> {
         let started = Instant::now();
         let schedule = Schedule::new(planned.len(), timing.spread);
         let mut at = 0;
@@ -163,14 +174,7 @@ impl<'a> Setting<'a> {
         wait: impl Fn(usize),
     ) -> Result<(), CommandError> {
         let first = self.file.next();
-        self.file.intend(planned.iter().map(|one| {
-            let entry = Entry {
-                cookie: one.id.cookie,
-                before: one.before,
-                step: one.step,
-            };
-            (&one.id, one.way.pid, entry)
-        }))?;
+        self.intend(planned)?;
         let mut left = BTreeMap::new();
         for (nth, one) in planned.iter().enumerate() {
             wait(nth);
@@ -184,7 +188,18 @@ impl<'a> Setting<'a> {
                 }
             }
         }
-        self.file.conclude(&left)
+        self.file.conclude(self.file.next(), &left)
+    }
+
+    fn intend(&mut self, planned: &[Planned]) -> Result<(), CommandError> {
+        self.file.intend(planned.iter().map(|one| {
+            let entry = Entry {
+                cookie: one.id.cookie,
+                before: one.before,
+                step: one.step,
+            };
+            (&one.id, one.way.map(|way| way.pid), entry)
+        }))
     }
 
     fn done(&mut self, one: &Planned) {
@@ -321,7 +336,8 @@ fn set(sink: &mut dyn ChangeSink, one: &Planned, delay: Duration) -> Result<(), 
         let set = sink.set_socket(process, one.id.cookie, &expected, &one.step);
         set.map(|_| ())
     };
-    let mut outcome = try_through(one.way);
+    let gone = Err(NotSet::Unreached(Unseen::Vanished));
+    let mut outcome = one.way.map_or(gone, &mut try_through);
     for way in one.others.iter().flatten() {
         match outcome {
             // Through another one it may be reached.
@@ -332,64 +348,4 @@ fn set(sink: &mut dyn ChangeSink, one: &Planned, delay: Duration) -> Result<(), 
         }
     }
     outcome
-}
-
-/// When which socket is due.
-#[derive(Debug, Clone, Copy)]
-struct Schedule {
-    count: usize,
-    spread: Duration,
-}
-
-impl Schedule {
-    const fn new(count: usize, spread: Duration) -> Self {
-        Self { count, spread }
-    }
-
-    /// The first one at once, the last one at the end of the time.
-    fn due(&self, at: usize) -> Duration {
-        let part = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-        let last = self.count.saturating_sub(1).max(1);
-        self.spread.mul_f64(part(at.min(last)) / part(last))
-    }
-
-    /// What is written into the journal together, from this one on: at least one.
-    fn batch(&self, from: usize, now: Duration) -> Range<usize> {
-        let most = self.count.min(from + BATCH);
-        let end = (from + 1..most)
-            .find(|at| self.due(*at) > now.saturating_add(AHEAD))
-            .unwrap_or(most);
-        from..end
-    }
-}
-
-/// Short waits are left out: they add up to the same.
-fn wait_until(due: Instant) {
-    const SHORT: Duration = Duration::from_millis(2);
-    let left = due.saturating_duration_since(Instant::now());
-    if left > SHORT {
-        std::thread::sleep(left);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schedule_covers_all_in_order_and_looks_a_second_ahead() {
-        for (count, spread) in [(0, 0), (1, 30), (2, 30), (10_000, 0), (10_000, 7)] {
-            let schedule = Schedule::new(count, Duration::from_secs(spread));
-            let (mut at, mut now) = (0, Duration::ZERO);
-            while at < count {
-                let batch = schedule.batch(at, now);
-                assert!(batch.start == at && batch.len() <= BATCH && !batch.is_empty());
-                let last = schedule.due(batch.end - 1);
-                assert!(batch.len() == 1 || last <= now + AHEAD);
-                now = now.max(last);
-                at = batch.end;
-            }
-            assert_eq!(now, Duration::from_secs(if count > 1 { spread } else { 0 }));
-        }
-    }
 }

@@ -22,7 +22,8 @@ that are given; what is not given stays as it is, inherited values too. Listener
 that what they accept later has it. For connections to come a rule is put into the kernel, which holds \
 it until unprotect or the next boot. Connections within one network namespace are left out, since there \
 the kernel itself reports the end. Changes are spread, so that the probes that follow are no storm, \
-written into a journal, and taken back by undo.
+written into a journal, and taken back by undo. Sockets are set by the kernel's own iterator where \
+that is sound, else through the processes that hold them; with --source pidfd always through these.
 
 Selectors narrow it down: one that is repeated means or, different ones mean and.";
 

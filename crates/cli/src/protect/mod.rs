@@ -28,7 +28,7 @@ use crate::sink::{ChangeSink, InForce};
 use apply::{Setting, Transaction};
 use args::{ProtectArgs, UnprotectArgs};
 use outcome::Outcome;
-use plan::{Plan, Wanted};
+use plan::{Plan, Reach, Wanted};
 use report::{Coming, Placed, Report};
 use rule::KernelRule;
 use rules::Rules;
@@ -82,9 +82,11 @@ fn existing(
     sink: &mut dyn ChangeSink,
     stderr: &mut dyn Write,
 ) -> Result<(Plan, Option<Outcome>), CommandError> {
+    let options = args.survey.options();
     let wanted = Wanted {
         machine,
-        options: args.survey.options(),
+        reach: Reach::of(sink.may_walk(&options)?),
+        options,
         rule: args.rule(),
         hz: sink.hz(),
         jitter: args.jitter(),
@@ -104,7 +106,8 @@ fn existing(
         reason: format!("{} asked for", wanted.rule.mode.name()),
         sockets: u64::try_from(plan.planned.len()).unwrap_or(u64::MAX),
     };
-    let setting = Setting::begin(sink, &args.writing.state_dir, &transaction, stderr)?;
+    let state_dir = &args.writing.state_dir;
+    let setting = Setting::begin(sink, wanted.reach, state_dir, &transaction, stderr)?;
     let outcome = apply::all(setting, &mut plan, stderr, |tried| wanted.plan(tried))?;
     Ok((plan, Some(outcome)))
 }

@@ -39,8 +39,8 @@ pub(super) struct Planned {
     pub(super) id: SocketId,
     pub(super) before: Held,
     pub(super) step: Step,
-    /// Process and descriptor through which it is reached.
-    pub(super) way: Way,
+    /// Process and descriptor through which it is reached; none holds what waits to be accepted.
+    pub(super) way: Option<Way>,
     /// Of the other processes that hold it.
     pub(super) others: Option<Box<[Way]>>,
     /// How long the peer was silent, milliseconds.
@@ -88,6 +88,23 @@ pub(super) struct Wanted<'a> {
     /// As asked for.
     pub(super) spread: Option<Duration>,
     pub(super) limits: Limits,
+    pub(super) reach: Reach,
+}
+
+/// Which sockets can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those that a process holds.
+    Processes,
+    /// All.
+    All,
+}
+
+impl Reach {
+    /// What the sink can do.
+    pub(super) const fn of(may_walk: bool) -> Self {
+        if may_walk { Self::All } else { Self::Processes }
+    }
 }
 
 /// What reading takes at the most, as far as a silence that grows meanwhile is concerned; what takes
@@ -118,7 +135,7 @@ impl Wanted<'_> {
             delay,
             ..Terms::default()
         };
-        let mut planning = Planning::new(&self.rule, &terms, tried);
+        let mut planning = Planning::new(&self.rule, &terms, self.reach, tried);
         let surveyed = (self.machine.survey)(&self.options, &mut |row| {
             planning.take(row);
             Ok(())
@@ -141,6 +158,7 @@ impl Wanted<'_> {
 struct Planning<'a> {
     rule: &'a Rule,
     terms: &'a Terms,
+    reach: Reach,
     /// Sockets that were tried before: they are not tried for ever.
     tried: &'a HashSet<u64>,
     planned: Vec<Planned>,
@@ -152,10 +170,11 @@ struct Planning<'a> {
 }
 
 impl<'a> Planning<'a> {
-    fn new(rule: &'a Rule, terms: &'a Terms, tried: &'a HashSet<u64>) -> Self {
+    fn new(rule: &'a Rule, terms: &'a Terms, reach: Reach, tried: &'a HashSet<u64>) -> Self {
         Self {
             rule,
             terms,
+            reach,
             tried,
             planned: Vec::new(),
             counts: Counts::default(),
@@ -181,7 +200,7 @@ impl<'a> Planning<'a> {
             Verdict::Right(why) => *self.counts.right.entry(why).or_default() += 1,
             Verdict::Wait(_) => {}
             Verdict::Skip(skip) => self.skip(skip),
-            Verdict::Change { step, .. } => match planned(row, step) {
+            Verdict::Change { step, .. } => match planned(row, step, self.reach) {
                 Ok(planned) if self.tried.contains(&planned.id.cookie.0) => {}
                 Ok(planned) => self.add(row, planned),
                 Err(skip) => self.skip(skip),
@@ -223,18 +242,19 @@ impl<'a> Planning<'a> {
 }
 
 /// How a step on this socket can be made.
-pub(super) fn planned(row: &Row<'_>, step: Step) -> Result<Planned, Skip> {
+pub(super) fn planned(row: &Row<'_>, step: Step, reach: Reach) -> Result<Planned, Skip> {
     let connection = row.connection;
     let mut ways = connection.owner.processes.iter().map(|process| Way {
         pid: process.pid,
         fd: process.fd,
     });
-    let Some(way) = ways.next() else {
+    let way = ways.next();
+    if way.is_none() && reach == Reach::Processes {
         return Err(match connection.owner.unseen {
             None | Some(Unseen::NoProcess) => Skip::NoProcess,
             Some(why) => Skip::Unseen(why),
         });
-    };
+    }
     let before = match row.assessment.effective {
         Observed::Known(timers) => Held::of(&timers),
         Observed::Unknown(why) => return Err(Skip::Unseen(why)),

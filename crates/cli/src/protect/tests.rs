@@ -1,16 +1,20 @@
 //! protect and undo with a machine that is made up: what they print, and what they set.
 
+mod walking;
+
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::Parser;
+use sockpulse_bpf::Order;
 use sockpulse_core::change::{Change, Target, Value};
 use sockpulse_core::persisted::Tree;
 use sockpulse_core::protect::Step;
 use sockpulse_core::{
-    Connection, Cookie, Coverage, EffectiveTimers, Gap, Hz, Observed, Process, Setting, Source,
-    TcpState, Unseen, assess,
+    Connection, Cookie, Coverage, EffectiveTimers, Gap, Hz, NetnsId, Observed, Process, Setting,
+    Source, TcpState, Unseen, assess,
 };
 use sockpulse_linux::Error;
 use sockpulse_linux::rearm::NotRearmed;
@@ -24,6 +28,7 @@ use crate::options::{NetnsChoice, SurveyOptions, Surveyed};
 use crate::sample::{self, Sample};
 use crate::sink::{ChangeSink, Found, Hooks, InForce, RuleInForce, Rules};
 use crate::terminal::Palette;
+use crate::walk::Pacer;
 
 /// The machine of a test: each test has a thread of its own.
 #[derive(Debug, Default)]
@@ -33,6 +38,8 @@ struct World {
     refuse: Vec<(u64, NotSet)>,
     gaps: Vec<Gap>,
     boot: &'static str,
+    /// Whether sockets can be set by a walk, and how that goes.
+    walk: Option<walking::Walk>,
     in_force: InForce,
     no_bpffs: bool,
 }
@@ -197,6 +204,19 @@ impl ChangeSink for Pretended {
         };
         world(|world| world.in_force = in_force.clone());
         Ok(in_force)
+    }
+
+    fn may_walk(&mut self, _: &SurveyOptions) -> Result<bool, CommandError> {
+        Ok(world(|world| world.walk.is_some()))
+    }
+
+    fn walk(
+        &mut self,
+        orders: &mut dyn ExactSizeIterator<Item = Order>,
+        namespaces: &BTreeMap<NetnsId, usize>,
+        pacer: &mut dyn Pacer,
+    ) -> Result<(), CommandError> {
+        walking::walk(orders, namespaces, pacer)
     }
 
     fn rearm(&mut self, _: Process, _: Cookie) -> Result<(), NotRearmed> {

@@ -13,7 +13,7 @@ use sockpulse_core::{Observed, Selector};
 use super::apply::{self, Setting};
 use super::held::Held;
 use super::outcome::{Outcome, Refused};
-use super::plan::{Planned, planned};
+use super::plan::{Planned, Reach, planned};
 use super::rules;
 use crate::coverage::{counted, grouped, shown};
 use crate::error::{CommandError, Exit};
@@ -34,6 +34,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) state_dir: &'a Path,
     /// To which cgroup the kernel's programs are attached; the root without.
     pub(crate) cgroup: Option<&'a Path>,
+    /// Faults of the kernel that are taken as mended.
+    pub(crate) accepted_risks: &'a [String],
 }
 
 /// What it came to, in words and as a document.
@@ -171,8 +173,10 @@ fn put_connections_back(
     sink: &mut dyn ChangeSink,
     stderr: &mut dyn Write,
 ) -> Result<Undone, CommandError> {
+    let everything = everything(wish.accepted_risks);
     let mut back = Back {
         done: HashMap::new(),
+        reach: Reach::of(sink.may_walk(&everything)?),
         force: wish.force,
         gone: 0,
         as_before: 0,
@@ -189,7 +193,7 @@ fn put_connections_back(
         }
     }
     if !back.done.is_empty() {
-        (machine.survey)(&everything(), &mut |row| {
+        (machine.survey)(&everything, &mut |row| {
             back.take(row);
             Ok(())
         })?;
@@ -206,12 +210,12 @@ fn put_connections_back(
 }
 
 /// Every socket, wherever it is by now.
-fn everything() -> SurveyOptions {
+fn everything(accepted_risks: &[String]) -> SurveyOptions {
     SurveyOptions {
         selector: Selector::default(),
         netns: Vec::new(),
         source: SourceChoice::Auto,
-        accepted_risks: Vec::new(),
+        accepted_risks: accepted_risks.to_vec(),
         detect_within: Duration::from_secs(600),
     }
 }
@@ -219,6 +223,7 @@ fn everything() -> SurveyOptions {
 struct Back {
     /// What was done to sockets that were not seen yet, by cookie.
     done: HashMap<u64, Done>,
+    reach: Reach,
     force: bool,
     /// They, or their machine's boot, have ended.
     gone: u64,
@@ -291,7 +296,7 @@ impl Back {
                 if frozen != Frozen::default() {
                     self.frozen += 1;
                 }
-                match planned(row, step) {
+                match planned(row, step, self.reach) {
                     _ if step.is_empty() => self.as_before += 1,
                     Ok(planned) => {
                         if let Observed::Known(timers) = &row.connection.settings {
@@ -336,7 +341,7 @@ impl Back {
             reason: format!("undo of change {}", words(&ids)),
             sockets: u64::try_from(self.planned.len()).unwrap_or(u64::MAX),
         };
-        let mut setting = Setting::begin(sink, wish.state_dir, &transaction, stderr)?;
+        let mut setting = Setting::begin(sink, self.reach, wish.state_dir, &transaction, stderr)?;
         let timing = apply::Timing {
             spread: pace.spread,
             delay: Duration::MAX,

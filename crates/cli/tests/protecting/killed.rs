@@ -9,14 +9,26 @@ use crate::kit::listing::SOCKPULSE;
 use crate::kit::pair::THERE;
 use crate::kit::socket::{connected, listen};
 use crate::kit::truth::Truth;
+use crate::walking;
 
 const COUNT: usize = 400;
 
 #[test]
 fn root_a_killed_run_is_continued_and_undone() {
-    let Some(stage) = Stage::new("root_a_killed_run_is_continued_and_undone") else {
-        return;
-    };
+    if let Some(stage) = Stage::new("root_a_killed_run_is_continued_and_undone") {
+        continued_and_undone(&stage, &[]);
+    }
+}
+
+/// The same where all is written into the journal before the first one is set.
+#[test]
+fn root_a_killed_walk_is_continued_and_undone() {
+    if let Some(stage) = walking::stage("root_a_killed_walk_is_continued_and_undone") {
+        continued_and_undone(&stage, &walking::BY_WALK);
+    }
+}
+
+fn continued_and_undone(stage: &Stage, more: &[&str]) {
     let listener = listen(&stage.pair.there, THERE, 0);
     let ends: Vec<(TcpStream, TcpStream)> = (0..COUNT)
         .map(|_| connected(&stage.pair.here, THERE, &listener))
@@ -28,21 +40,21 @@ fn root_a_killed_run_is_continued_and_undone() {
     };
     // At very different moments: while it reads, while it sets, when it is done.
     for (round, wanted) in [0, 1, 7, 100, 250, 399].into_iter().enumerate() {
-        kill_when(&stage, || on() >= wanted && (wanted > 0 || round == 0));
+        kill_when(stage, more, || on() >= wanted && (wanted > 0 || round == 0));
         let set = on();
-        check_truth(&stage, set);
-        let again = stage.protect(&["--idle", "60", "--spread", "0"]);
+        check_truth(stage, set);
+        let again = stage.protect(&[&["--idle", "60", "--spread", "0"], more].concat());
         let repaired = again["connections"]["changed"].as_u64().unwrap_or(0);
         assert_eq!(usize::try_from(repaired).unwrap(), COUNT - set, "{again}");
         assert_eq!(on(), COUNT);
         // Everything, whoever set it.
-        stage.undo(&["--since", "1h"]);
+        stage.undo(&[&["--since", "1h"], more].concat());
         assert_eq!(on(), 0, "killed when {set} were set");
     }
 }
 
 /// Starts a paced run and kills it as soon as the condition holds.
-fn kill_when(stage: &Stage, condition: impl Fn() -> bool) {
+fn kill_when(stage: &Stage, more: &[&str], condition: impl Fn() -> bool) {
     let mut command = Command::new(SOCKPULSE);
     command
         .args([
@@ -56,6 +68,7 @@ fn kill_when(stage: &Stage, condition: impl Fn() -> bool) {
             "1500ms",
         ])
         .args(["--state-dir", stage.state()])
+        .args(more)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut child = stage.pair.here.run(|| command.spawn()).unwrap();

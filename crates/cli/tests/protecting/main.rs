@@ -7,6 +7,7 @@ mod killed;
 mod new;
 mod redis;
 mod rights;
+mod walking;
 
 #[expect(
     dead_code,
