@@ -29,7 +29,7 @@ pub(super) fn apply(
     }
 }
 
-/// seccomp reaches everything, so it is tried first; what it would harm is not started with it.
+/// seccomp reaches almost everything, so it is tried first; what it would harm is not started with it.
 fn choose(request: &Request, program: &Program) -> Result<(), CommandError> {
     if program.gains_privilege() {
         let what = format!(
@@ -39,6 +39,14 @@ fn choose(request: &Request, program: &Program) -> Result<(), CommandError> {
         return Err(CommandError::new(ErrorKind::NotPermitted, what)
             .hint("as root: sudo sockpulse run -- PROGRAM")
             .hint("without its privilege: sockpulse run --method seccomp -- PROGRAM"));
+    }
+    let unreadable = program.linkage() == Linkage::Unreadable;
+    if unreadable && preload::apply(request, program).is_ok() {
+        tracing::info!(
+            "method preload for {}, which may not be read: seccomp does not reach it",
+            program.path().display()
+        );
+        return Ok(());
     }
     let error = match seccomp::hold(request) {
         Ok(holding) => {
@@ -69,7 +77,7 @@ fn chain(error: &NotHeld) -> String {
 fn tell(holding: &Holding, program: &Program) {
     let linkage = match program.linkage() {
         Linkage::Static => ", a static program that no library reaches",
-        Linkage::Dynamic | Linkage::Unknown => "",
+        Linkage::Dynamic | Linkage::Unreadable | Linkage::Unknown => "",
     };
     let way = match holding.way {
         Way::Borrowed => "its sockets are borrowed (pidfd_getfd)",
@@ -79,6 +87,12 @@ fn tell(holding: &Holding, program: &Program) {
         "method seccomp for {}{linkage}: {way}",
         program.path().display()
     );
+    if program.linkage() == Linkage::Unreadable {
+        tracing::warn!(
+            "{} may not be read, so that seccomp does not reach it: only programs that it starts",
+            program.path().display()
+        );
+    }
     if holding.no_new_privileges && program.gains_privilege() {
         tracing::warn!(
             "{} runs without the privilege that its file would give it (no_new_privs)",

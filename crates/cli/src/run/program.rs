@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,10 @@ pub(super) enum Linkage {
     Dynamic,
     /// It stands alone.
     Static,
-    /// It could not be read, or is none that is known.
+    /// Its user may execute and not read it. The kernel then lets nobody look into what runs it, nor
+    /// borrow from it (`would_dump()`, fs/exec.c).
+    Unreadable,
+    /// It is none that is known.
     Unknown,
 }
 
@@ -89,8 +92,12 @@ fn in_path(name: &OsStr) -> Result<PathBuf, Errno> {
 }
 
 fn examine(path: &Path, depth: u8) -> (Linkage, bool) {
-    let Ok(mut file) = File::open(path) else {
-        return (Linkage::Unknown, false);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return (Linkage::Unreadable, gives_privilege(path));
+        }
+        Err(_) => return (Linkage::Unknown, false),
     };
     let mut start = [0; 256];
     let length = file.read(&mut start).unwrap_or(0);
@@ -104,7 +111,7 @@ fn examine(path: &Path, depth: u8) -> (Linkage, bool) {
     }
     (
         linkage(&file, start).unwrap_or(Linkage::Unknown),
-        gives_privilege(path, &file),
+        gives_privilege(path),
     )
 }
 
@@ -148,10 +155,10 @@ fn linkage(file: &File, start: &[u8]) -> Option<Linkage> {
     Some(Linkage::Static)
 }
 
-fn gives_privilege(path: &Path, file: &File) -> bool {
+fn gives_privilege(path: &Path) -> bool {
     const SET_USER_ID: u32 = 0o4000;
     const SET_GROUP_ID: u32 = 0o2000;
-    let by_mode = file.metadata().is_ok_and(|meta| {
+    let by_mode = std::fs::metadata(path).is_ok_and(|meta| {
         let user =
             meta.mode() & SET_USER_ID != 0 && meta.uid() != rustix::process::geteuid().as_raw();
         let group =

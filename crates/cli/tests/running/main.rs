@@ -14,6 +14,7 @@ mod software;
 
 mod clients;
 mod faults;
+mod refusals;
 mod scene;
 mod servers;
 mod transparent;
