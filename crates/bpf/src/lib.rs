@@ -6,6 +6,8 @@
 //! of processes. Both write the same [`Record`], read in bulk by a [`Reader`]. [`SetTcp`] walks as
 //! [`IterTcp`] does, and sets the sockets that it has an [`Order`] for.
 //!
+//! [`protect`] gives connections to come the settings of their rule, by programs that stay in the kernel.
+//!
 //! Loading needs `CAP_BPF` and `CAP_PERFMON` and a kernel with BTF; [`support::facilities`] tells by
 //! trying what is possible here. The programs are written in C (src/bpf) and fit themselves to the
 //! running kernel when they are loaded.

@@ -6,6 +6,7 @@ use sockpulse_linux::support::{Facility, Support};
 
 use crate::error::{Error, Operation};
 use crate::load::BTF;
+use crate::protect::{self, Hook, PINS};
 use crate::risk::RiskAccepted;
 use crate::{IterTcp, TaskFile, sys};
 
@@ -14,13 +15,30 @@ const CAPABILITIES: &str = "CAP_BPF and CAP_PERFMON in the initial user namespac
 const HOOK_CAPABILITIES: &str = "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN in the initial user namespace: \
                                  run as root";
 const BPFFS: &str = "`mount -t bpf bpf /sys/fs/bpf`";
+const NO_NEW: &str = "only connections that are open can be protected, and what listeners hand on";
 const TYPES: &str = "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted";
 
 /// Tries every facility that this crate uses, and changes nothing. Takes some 50 ms: the programs
 /// are loaded, the kernel's verifier reads them, and they are dropped again.
 #[must_use]
 pub fn facilities(accepted: RiskAccepted) -> Vec<Facility> {
-    vec![bpf(), btf(Path::new(BTF)), task_file(), iter_tcp(accepted)]
+    vec![
+        bpf(),
+        btf(Path::new(BTF)),
+        task_file(),
+        iter_tcp(accepted),
+        hooks(
+            "BPF cgroup hooks",
+            &[Hook::Connect4, Hook::SetSockOpt],
+            "`protect --new` and policy rules: connections to come get their settings",
+        ),
+        hooks(
+            "BPF sock_ops",
+            &[Hook::SockOps],
+            "rules that ask for the far end of accepted connections",
+        ),
+        bpffs(Path::new(PINS)),
+    ]
 }
 
 fn bpf() -> Facility {
@@ -68,6 +86,23 @@ fn iter_tcp(accepted: RiskAccepted) -> Facility {
         tried.map(drop),
         "settings and timers of sockets without a process (orphans, not yet accepted)",
         "settings of sockets without a process stay unknown",
+    )
+}
+
+fn hooks(name: &'static str, hooks: &[Hook], serves: &'static str) -> Facility {
+    facility(name, protect::try_hooks(hooks), serves, NO_NEW)
+}
+
+fn bpffs(pins: &Path) -> Facility {
+    let tried = match protect::can_pin(pins) {
+        true => Ok(()),
+        false => Err(Error::NoBpffs { path: pins.into() }),
+    };
+    facility(
+        "bpffs",
+        tried,
+        "keeping these programs beyond the command's life",
+        NO_NEW,
     )
 }
 

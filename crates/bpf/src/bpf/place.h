@@ -55,10 +55,10 @@ struct {
 /* Too big for the stack as well. */
 static const struct work no_work;
 
-/* In an interrupt `current` is anybody, who may be at work here too. */
+/* The address of the task. In an interrupt that is anybody, who may be at work here too. */
 static __always_inline __u64 work_key(bool interrupt)
 {
-	return interrupt ? 1ULL << 63 | bpf_get_smp_processor_id() : bpf_get_current_pid_tgid();
+	return interrupt ? bpf_get_smp_processor_id() : bpf_get_current_task();
 }
 
 static __always_inline struct work *work_begin(__u64 key)
@@ -91,13 +91,18 @@ static __always_inline void or(struct clauses *to, const struct clauses *with)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
 
+/* The highest bit of each byte that is zero. */
+static __always_inline __u64 nul_bytes(__u64 bytes)
+{
+	const __u64 low = 0x7f7f7f7f7f7f7f7fULL;
+
+	return ~(((bytes & low) + low) | bytes | low);
+}
+
 /* Bit n of the answer: whether byte n is zero. */
 static __always_inline __u64 zero_bytes(__u64 bytes)
 {
-	const __u64 low = 0x7f7f7f7f7f7f7f7fULL;
-	__u64 zero = ~(((bytes & low) + low) | bytes | low);
-
-	return ((zero >> 7) * 0x0102040810204080ULL) >> 56;
+	return ((nul_bytes(bytes) >> 7) * 0x0102040810204080ULL) >> 56;
 }
 
 /* Which tokens are this byte, eight of them at once. */

@@ -1,220 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Gives new connections the settings of their rule. */
 #include "hold.h"
-#include "match.h"
-#include "settle.h"
+#include "rules.h"
+#include "subject.h"
 
 #include <bpf/bpf_endian.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* Which installation these programs belong to. Set before loading. */
-const volatile __u64 installation = 0;
-
-/* Whose turn it is: programs of any other installation do nothing. Shared by all installations, and
- * so its layout can never change. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} turn SEC(".maps");
-
-/* What programs from elsewhere need to know before they touch anything here. */
-struct meta {
-	__u32 magic;
-	__u32 layout;
-	__u64 build;	/* of the programs */
-	__u64 cgroup;	/* the id of the one that they are attached to */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct meta);
-} meta SEC(".maps");
-
-struct only_table {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct table);
-};
-
-/* The table in force. It is never written to but replaced whole: a program that has begun with the
- * old one ends with it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__array(values, struct only_table);
-} tables SEC(".maps");
-
-struct counts {
-	__u64 outcome[OUTCOMES];
-};
-
-/* Twice as many as there are rules: a rule that stays keeps its counter, a new one gets one that is
- * free. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2 * RULES_MAX);
-	__type(key, __u32);
-	__type(value, struct counts);
-} counters SEC(".maps");
-
-/* Who made a listener listen. Accepted sockets get a copy: their first callback runs in an
- * interrupt, where nobody knows whose they are. */
-struct owner {
-	__u64 comm[2];
-	__u32 pid;
-	__u32 reserved;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct owner);
-} owners SEC(".maps");
-
-static __always_inline struct table *table_in_force(void)
-{
-	__u64 *whose;
-	void *only;
-	__u32 zero = 0;
-
-	whose = bpf_map_lookup_elem(&turn, &zero);
-	if (!whose || *whose != installation || !hz)
-		return NULL;
-	only = bpf_map_lookup_elem(&tables, &zero);
-	if (!only)
-		return NULL;
-	return bpf_map_lookup_elem(only, &zero);
-}
-
-static __always_inline void count(const struct rule *r, enum outcome outcome)
-{
-	__u32 key = r->counter;
-	struct counts *counts = bpf_map_lookup_elem(&counters, &key);
-
-	if (counts)
-		counts->outcome[outcome]++;
-}
-
-/* The name of the program, not of the thread, with NUL behind it and nothing else. */
-static __always_inline void name_of(const struct task_struct *task, __u64 comm[2])
-{
-	const struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-
-	comm[0] = comm[1] = 0;
-	bpf_core_read_str(comm, 2 * sizeof(*comm), &leader->comm);
-}
-
-static __always_inline void owner_is_current(const struct table *t, struct subject *s)
-{
-	const struct task_struct *task;
-
-	s->flags |= SUBJECT_PROGRAM;
-	s->pid = bpf_get_current_pid_tgid() >> 32;
-	if (t->flags & TABLE_NAMES) {
-		task = (const void *)bpf_get_current_task();
-		name_of(task, s->comm);
-	}
-}
-
-static __always_inline void end_v4(struct end *end, __be32 addr, __u16 port)
-{
-	end->addr[0] = 0;
-	end->addr[1] = (__u64)addr << 32 | bpf_htonl(0xffff);
-	end->port = port;
-	end->v4 = 1;
-}
-
-static __always_inline void end_v6(struct end *end, __u32 a, __u32 b, __u32 c, __u32 d, __u16 port)
-{
-	end->addr[0] = (__u64)b << 32 | a;
-	end->addr[1] = (__u64)d << 32 | c;
-	end->port = port;
-	end->v4 = !a && !b && c == bpf_htonl(0xffff);
-}
-
-static __always_inline void end_of(struct end *end, const struct in6_addr *addr, __u16 port)
-{
-	end_v6(end, addr->in6_u.u6_addr32[0], addr->in6_u.u6_addr32[1],
-	       addr->in6_u.u6_addr32[2], addr->in6_u.u6_addr32[3], port);
-}
-
-/* Not known before the socket is bound, by its program or by the kernel. */
-static __always_inline void local_end(struct subject *s, const struct sock_common *skc)
-{
-	if (!skc->skc_num)
-		return;
-	s->flags |= SUBJECT_LOCAL;
-	if (skc->skc_family == AF_INET)
-		end_v4(&s->local, skc->skc_rcv_saddr, skc->skc_num);
-	else if (bpf_core_field_exists(skc->skc_v6_rcv_saddr))
-		end_of(&s->local, &skc->skc_v6_rcv_saddr, skc->skc_num);
-}
-
-static __always_inline void remote_end(struct subject *s, const struct sock_common *skc)
-{
-	s->flags |= SUBJECT_REMOTE;
-	if (skc->skc_family == AF_INET)
-		end_v4(&s->remote, skc->skc_daddr, bpf_ntohs(skc->skc_dport));
-	else if (bpf_core_field_exists(skc->skc_v6_daddr))
-		end_of(&s->remote, &skc->skc_v6_daddr, bpf_ntohs(skc->skc_dport));
-}
-
-/* 127.0.0.0/8 and ::1; to connect to 0.0.0.0 or :: means these too. */
-static __always_inline bool is_loopback(const struct end *end)
-{
-	__u32 v4 = end->addr[1] >> 32;
-
-	if (end->v4)
-		return (v4 & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
-	return !end->addr[0] && end->addr[1] == (__u64)bpf_htonl(1) << 32;
-}
-
-static __always_inline bool is_any(const struct end *end)
-{
-	if (end->v4)
-		return !(end->addr[1] >> 32);
-	return !end->addr[0] && !end->addr[1];
-}
-
-static __always_inline bool stays(const struct subject *s)
-{
-	return is_loopback(&s->remote) || is_any(&s->remote) ||
-	       (s->remote.addr[0] == s->local.addr[0] && s->remote.addr[1] == s->local.addr[1]);
-}
-
-/* The root's, always. */
-#define ROOT_ID 1
-
-/* The cgroup in which the socket was made is the root: that of the caller, as the readers have it. */
-static __always_inline void place_of_caller(struct subject *s)
-{
-	const struct task_struct *task = (const void *)bpf_get_current_task();
-	const struct kernfs_node *kn = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
-
-	s->node = (__u64)kn;
-	s->cgroup = BPF_CORE_READ(kn, id);
-}
-
-static __always_inline void place_of(struct subject *s, const struct sock *sk)
-{
-	const struct kernfs_node *kn;
-
-	if (!bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return;
-	kn = sk->sk_cgrp_data.cgroup->kn;
-	s->node = (__u64)kn;
-	s->cgroup = kn->id;
-	if (s->cgroup == ROOT_ID && !(s->flags & SUBJECT_INTERRUPT))
-		place_of_caller(s);
-}
 
 /* Finds the rule and makes the socket what it says. */
 static __always_inline void decide(void *ctx, const struct table *t, struct subject *s,
@@ -258,7 +50,7 @@ static __always_inline int connecting(struct bpf_sock_addr *ctx, const struct ta
 
 	if (!tp || (t->flags & TABLE_EACH))
 		return 1;
-	owner_is_current(t, s);
+	owner_is_caller(t, s);
 	local_end(s, &tp->inet_conn.icsk_inet.sk.__sk_common);
 	s->flags |= SUBJECT_REMOTE;
 	if (stays(s))
@@ -300,7 +92,7 @@ static __always_inline int binding(struct bpf_sock_addr *ctx, const struct table
 
 	if (!tp || (t->flags & TABLE_EACH))
 		return 1;
-	owner_is_current(t, s);
+	owner_is_caller(t, s);
 	s->flags |= SUBJECT_LOCAL;
 	if (is_loopback(&s->local))
 		s->flags |= SUBJECT_STAYS;
@@ -341,7 +133,7 @@ static __always_inline void listening(struct bpf_sock *sk)
 	owner = bpf_sk_storage_get(&owners, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!owner)
 		return;
-	owner->pid = bpf_get_current_pid_tgid() >> 32;
+	owner->pid = process_of(task);
 	name_of(task, owner->comm);
 }
 

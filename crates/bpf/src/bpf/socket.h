@@ -44,8 +44,9 @@ static __always_inline void hold(struct held *h, const struct tcp_sock *tp)
 	const struct netns_ipv4 *ipv4 = &sk->__sk_common.skc_net.net->ipv4;
 
 	h->on = !!(sk->__sk_common.skc_flags & (1 << SOCK_KEEPOPEN));
-	h->idle = tp->keepalive_time / hz;
-	h->interval = tp->keepalive_intvl / hz;
+	/* Divisions are slow, and most sockets hold nothing. */
+	h->idle = tp->keepalive_time ? tp->keepalive_time / hz : 0;
+	h->interval = tp->keepalive_intvl ? tp->keepalive_intvl / hz : 0;
 	h->probes = tp->keepalive_probes;
 	h->user_timeout = icsk->icsk_user_timeout;
 	h->idle_default = seconds(ipv4->sysctl_tcp_keepalive_time);

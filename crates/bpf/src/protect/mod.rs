@@ -92,6 +92,16 @@ pub fn remove(pins: &Path) -> Result<Removed> {
     install::remove(pins)
 }
 
+/// Loads the programs of some hooks and drops them again.
+pub(crate) fn try_hooks(hooks: &[Hook]) -> Result<()> {
+    twin::try_hooks(hooks)
+}
+
+/// Whether the folder could be made in a bpffs.
+pub(crate) fn can_pin(pins: &Path) -> bool {
+    pins::is_in_bpffs(pins)
+}
+
 /// What [`remove`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {

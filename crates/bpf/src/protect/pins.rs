@@ -169,6 +169,16 @@ impl Pins {
     }
 }
 
+/// Whether the folder is in a bpffs, or could be made in one.
+pub(super) fn is_in_bpffs(pins: &Path) -> bool {
+    let folder = [Some(pins), pins.parent()]
+        .into_iter()
+        .flatten()
+        .find_map(|folder| File::open(folder).ok());
+    let kind = folder.and_then(|folder| rustix::fs::fstatfs(&folder).ok());
+    kind.is_some_and(|kind| u64::try_from(kind.f_type) == Ok(BPFFS))
+}
+
 /// Whose turn it is.
 #[derive(Debug)]
 pub(super) struct Turn {

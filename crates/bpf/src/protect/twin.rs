@@ -12,6 +12,7 @@ use zerocopy::native_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::encode::{Source, encode};
+use super::hook::Hook;
 use super::layout;
 use super::object::{Choice, NAME, Object, Questions, file};
 use super::{Accepted, install, sys};
@@ -102,6 +103,20 @@ impl Answers {
             _ => Planned::Refused,
         })
     }
+}
+
+/// Whether the kernel takes the programs of these hooks.
+pub(super) fn try_hooks(hooks: &[Hook]) -> Result<()> {
+    let choice = Choice {
+        hooks,
+        questions: Questions::No,
+        kept: Vec::new(),
+    };
+    let turn = sys::create_array(c"sockpulse_turn", 8)
+        .map_err(|error| Error::of_hook(Operation::Create, NAME, error))?;
+    // The rate is reckoned with only when a program runs.
+    let hz = Hz::new(100).expect("kernels have it");
+    Object::load(turn.as_fd(), INSTALLATION, hz, &choice).map(drop)
 }
 
 fn run(program: &OwnedFd, question: &mut [u8]) -> Result<()> {

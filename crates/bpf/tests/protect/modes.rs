@@ -72,6 +72,28 @@ fn root_local_connections_are_left_out() {
     });
 }
 
+/// An address of the machine's own that is not loopback's: the source, by which the connection is
+/// known for local, is chosen later than connect(2)'s hook.
+#[test]
+fn root_own_addresses_are_known_for_local_only_where_each_connection_is_looked_at() {
+    in_world(|world| {
+        let added = std::process::Command::new("ip")
+            .args(["address", "add", "10.9.9.9/32", "dev", "lo"])
+            .status();
+        assert!(added.unwrap().success());
+        let mut wanted = rule(Mode::Fill, 61, 11, 5);
+        wanted.include_local = false;
+        world.install(&[wanted.clone()]);
+        let one = pair("10.9.9.9:0", "10.9.9.9");
+        assert_eq!(has(&one.client), (true, 61, 11, 5, 0));
+        assert_eq!(has(&one.server), (true, 61, 11, 5, 0));
+        world.install_each(&[wanted]);
+        let one = pair("10.9.9.9:0", "10.9.9.9");
+        assert_eq!(has(&one.client), UNTOUCHED);
+        assert_eq!(has(&one.server), UNTOUCHED);
+    });
+}
+
 #[test]
 fn root_fill_leaves_what_the_program_asked_for() {
     in_world(|world| {
