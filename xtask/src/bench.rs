@@ -15,6 +15,7 @@
 //! ```
 
 mod apply;
+mod connect;
 mod floor;
 mod hold;
 mod measure;
@@ -56,6 +57,8 @@ pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         // With a product that is built already.
         ["apply", product] => apply(Path::new(product), SOME, interrupt),
         ["setting", product, count] => apply::run(Path::new(product), number(count, words)?),
+        ["connect"] => connect::run(interrupt),
+        ["connect-stage"] => connect::stage(),
         ["run"] => running::run(interrupt),
         // With a product that is built already.
         ["run", product] => running::measure(Path::new(product), interrupt),
