@@ -77,7 +77,7 @@ fn chain(error: &NotHeld) -> String {
 fn tell(holding: &Holding, program: &Program) {
     let linkage = match program.linkage() {
         Linkage::Static => ", a static program that no library reaches",
-        Linkage::Dynamic | Linkage::Unreadable | Linkage::Unknown => "",
+        Linkage::Dynamic | Linkage::Foreign | Linkage::Unreadable | Linkage::Unknown => "",
     };
     let way = match holding.way {
         Way::Borrowed => "its sockets are borrowed (pidfd_getfd)",
@@ -114,8 +114,8 @@ fn refused(error: NotHeld, program: &Program) -> CommandError {
             "with --mode fill and without selectors sockets can be made instead of borrowed; or grant \
              CAP_SYS_PTRACE, or --method preload"
         }
-        _ if program.linkage() == Linkage::Static => {
-            "the program is static: only root's `sockpulse protect` reaches it then"
+        _ if matches!(program.linkage(), Linkage::Static | Linkage::Foreign) => {
+            "the program loads no library of ours: only root's `sockpulse protect` reaches it then"
         }
         _ => "try --method preload",
     };

@@ -23,6 +23,14 @@ pub(super) fn apply(request: &Request, program: &Program) -> Result<(), CommandE
         return Err(CommandError::new(ErrorKind::Incomplete, what)
             .hint("sockpulse run --method seccomp reaches it"));
     }
+    if program.linkage() == Linkage::Foreign {
+        let what = format!(
+            "{} is a 32-bit program or for another processor, and loads other libraries than ours",
+            program.path().display()
+        );
+        return Err(CommandError::new(ErrorKind::Incomplete, what)
+            .hint("sockpulse run --method seccomp reaches it"));
+    }
     if program.gains_privilege() {
         let what = format!(
             "{} gains privilege by its file, and loads no library of others then",

@@ -24,6 +24,8 @@ pub(super) struct Program {
 pub(super) enum Linkage {
     /// A dynamic linker loads it.
     Dynamic,
+    /// A dynamic linker loads it that takes other libraries than ours: a 32-bit program, for one.
+    Foreign,
     /// It stands alone.
     Static,
     /// Its user may execute and not read it. The kernel then lets nobody look into what runs it, nor
@@ -149,10 +151,28 @@ fn linkage(file: &File, start: &[u8]) -> Option<Linkage> {
         let mut kind = [0; 4];
         file.read_exact_at(&mut kind, at).ok()?;
         if u32::from_ne_bytes(kind) == PT_INTERP {
-            return Some(Linkage::Dynamic);
+            let own = own_header()?;
+            return Some(if machine(header) == machine(&own) {
+                Linkage::Dynamic
+            } else {
+                Linkage::Foreign
+            });
         }
     }
     Some(Linkage::Static)
+}
+
+/// What a library must have in common with the program: the class of ELF file, its byte order and its
+/// machine.
+fn machine(header: &[u8]) -> Option<(&[u8], &[u8])> {
+    Some((header.get(4..6)?, header.get(18..20)?))
+}
+
+fn own_header() -> Option<[u8; 20]> {
+    let mut header = [0; 20];
+    let own = File::open("/proc/self/exe").ok()?;
+    own.read_exact_at(&mut header, 0).ok()?;
+    Some(header)
 }
 
 fn gives_privilege(path: &Path) -> bool {
@@ -186,6 +206,18 @@ mod tests {
         assert_eq!(errno(""), Errno::NOENT);
         assert_eq!(errno("/etc/hostname/x"), Errno::NOTDIR);
         assert_eq!(errno("/etc"), Errno::ACCESS);
+    }
+
+    #[test]
+    fn programs_of_another_machine_load_other_libraries() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let mut bytes = std::fs::read("/bin/sh").unwrap();
+        bytes[18] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let found = Program::find(path.as_os_str()).unwrap();
+        assert_eq!(found.linkage(), Linkage::Foreign);
     }
 
     #[test]
