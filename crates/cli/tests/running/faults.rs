@@ -86,10 +86,14 @@ fn root_without_any_supervisor_calls_fail() {
     }
     let scene = Scene::new();
     let said = steps(&scene, 1, |both| {
-        // The guard first, while the worker cannot take its place.
-        send(both[1], Signal::STOP);
-        send(both[0], Signal::KILL);
+        // The worker first, while the guard cannot replace it nor make it go on.
+        send(both[0], Signal::STOP);
+        wait_for("a guard that stands still", || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", both[0])).ok()?;
+            stat.contains(") T ").then_some(())
+        });
         send(both[1], Signal::KILL);
+        send(both[0], Signal::KILL);
     });
     assert_eq!(
         said,
@@ -371,4 +375,78 @@ fn root_a_supervisor_shows_no_variables() {
         };
         (both.len() == 2 && both.iter().all(shows_nothing)).then_some(())
     });
+}
+
+/// Whoever closes last a connection with unsent data and `SO_LINGER` waits; that must not be the
+/// supervisor, for which everybody waits.
+#[test]
+fn root_a_close_that_lingers_holds_nobody_up() {
+    if !ready("lingering", &[Path::new("gcc")]) {
+        return;
+    }
+    let text = r#"
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile int number, ended;
+
+static void *be_held(void *unused) {
+    while (!ended)
+        listen(number, 1);
+    return 0;
+}
+
+static double now() {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+int main() {
+    static char data[1 << 20];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct linger linger = {1, 3};
+    socklen_t length = sizeof to;
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    bind(server, (void *)&to, length);
+    listen(server, 10);
+    getsockname(server, (void *)&to, &length);
+    for (int i = 0; i < 4; i++) {
+        int other = socket(AF_INET, SOCK_STREAM, 0), fd = number = socket(AF_INET, SOCK_STREAM, 0);
+        connect(fd, (void *)&to, sizeof to);
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        while (send(fd, data, sizeof data, MSG_DONTWAIT) > 0)
+            ;
+        pthread_t thread;
+        ended = 0;
+        pthread_create(&thread, 0, be_held, 0);
+        usleep(500);
+        double start = now();
+        close(fd);
+        ended = 1;
+        double closed = now();
+        connect(other, (void *)&to, sizeof to);
+        double connected = now();
+        pthread_join(thread, 0);
+        if (closed - start < 1) { /* the supervisor had it, too */
+            puts(connected - closed < 1 ? "at once" : "held up");
+            return 0;
+        }
+    }
+    return 77;
+}
+"#;
+    let scene = Scene::new();
+    let program = scene.compiled("gcc", "linger", text, &["-w"]);
+    let ended = scene.ended(&mut scene.under(&[], &[program.to_str().unwrap()]));
+    if ended.status == Some(77) {
+        eprintln!("SKIPPED: the program always closed last");
+        return;
+    }
+    assert_eq!(ended.stdout, "at once\n", "{ended:?}");
+    scene.nobody_stays();
 }

@@ -1,14 +1,14 @@
 //! One held call: finds the socket that it names, sets the options, and says how to go on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use libc::{c_int, c_long, seccomp_notif};
 use rustix::fs::{Stat, stat};
 use rustix::io::Errno;
 use sockpulse_preload::Request;
 
-use super::borrow::Lender;
+use super::borrow::{Lender, Loan};
 use super::call::{Call, MULTIPLEXED, is_of_keepalive, named};
 use super::filter::PROTOCOLS;
 use super::sys;
@@ -90,19 +90,19 @@ impl<'a> Attendant<'a> {
     }
 
     fn open(&mut self, held: &seccomp_notif, fd: u64, remote: Option<SocketAddr>) -> Reply {
-        if let Some(socket) = self.borrow(held, fd)
-            && is_meant(self.request, socket.as_fd(), remote)
+        if let Some(loan) = self.borrow(held, fd)
+            && is_meant(self.request, loan.socket(), remote)
         {
-            self.setter.settle(socket.as_fd(), self.request);
+            self.setter.settle(loan.socket(), self.request);
         }
         Reply::Continue
     }
 
     /// The TCP socket that the call names. The process is looked up by its number, so that only
     /// when it turns out to be waiting still, it is known to be the one that called.
-    fn borrow(&mut self, held: &seccomp_notif, fd: u64) -> Option<OwnedFd> {
-        let socket = self.lender.borrow(held.pid, int(fd))?;
-        (is_tcp(socket.as_fd()) && sys::is_waiting(self.listener, held.id)).then_some(socket)
+    fn borrow(&mut self, held: &seccomp_notif, fd: u64) -> Option<Loan> {
+        let loan = self.lender.borrow(held.pid, int(fd))?;
+        (is_tcp(loan.socket()) && sys::is_waiting(self.listener, held.id)).then_some(loan)
     }
 
     /// Sets the program's option for it, and then what is wanted: the program sees success.
@@ -118,10 +118,10 @@ impl<'a> Attendant<'a> {
         if int(length) < 4 || sys::peek(held.pid, address, &mut value) != Ok(4) {
             return Reply::Continue;
         }
-        let Some(socket) = self.borrow(held, fd) else {
+        let Some(loan) = self.borrow(held, fd) else {
             return Reply::Continue;
         };
-        let socket = socket.as_fd();
+        let socket = loan.socket();
         let value = i32::from_ne_bytes(value);
         if !is_meant(self.request, socket, None)
             || raw::set_option(socket, int(level), int(name), value).is_err()

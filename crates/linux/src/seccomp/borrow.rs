@@ -1,9 +1,13 @@
 //! Descriptors of calling threads, borrowed by pidfd_getfd(2).
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use libc::c_int;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::net::{getpeername, sockopt};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, getrlimit, pidfd_getfd, pidfd_open,
 };
@@ -18,6 +22,12 @@ pub(super) struct Lender {
     most: usize,
     threads: Threads,
 }
+
+/// A program's descriptor, as long as a call on it is held.
+///
+/// If the program closes it meanwhile, giving it back is what closes it. A connection with unsent data
+/// and `SO_LINGER` would keep the supervisor in that, and every other call of the program with it.
+pub(super) struct Loan(Option<OwnedFd>);
 
 /// How threads that are not their process's first are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +56,12 @@ impl Lender {
 
     /// A duplicate of the thread's descriptor; `None` where it has none of that number, or where
     /// the right to trace it is missing.
-    pub(super) fn borrow(&mut self, thread: u32, number: c_int) -> Option<OwnedFd> {
+    pub(super) fn borrow(&mut self, thread: u32, number: c_int) -> Option<Loan> {
+        self.duplicate(thread, number)
+            .map(|socket| Loan(Some(socket)))
+    }
+
+    fn duplicate(&mut self, thread: u32, number: c_int) -> Option<OwnedFd> {
         if let Some(at) = self.known.iter().position(|(known, _)| *known == thread) {
             match take(&self.known[at].1, number) {
                 // Another one has its number by now.
@@ -88,6 +103,52 @@ impl Lender {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or(Errno::SRCH)?;
         pidfd_open(pid, flags)
+    }
+}
+
+impl Loan {
+    /// What was lent.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        let socket = self.0.as_ref();
+        socket.expect("it is given back at the end only").as_fd()
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        match self.0.take() {
+            Some(socket) if may_linger(&socket) => close_elsewhere(socket),
+            _ => {}
+        }
+    }
+}
+
+fn may_linger(socket: &OwnedFd) -> bool {
+    let lingers = sockopt::socket_linger(socket).is_ok_and(|time| time > Some(Duration::ZERO));
+    // Before it is connected there is nothing to wait for.
+    lingers && getpeername(socket).is_ok()
+}
+
+/// Has another process close it last, by its end: nothing lingers then (`PF_EXITING` in
+/// `inet_release()`, net/ipv4/af_inet.c).
+fn close_elsewhere(socket: OwnedFd) {
+    let Ok((read, write)) = pipe_with(PipeFlags::CLOEXEC) else {
+        return;
+    };
+    match sys::fork() {
+        Ok(sys::Side::Child) => {
+            drop(write);
+            // Until the other one has closed its duplicate, or has ended.
+            let mut end = [PollFd::from_borrowed_fd(read.as_fd(), PollFlags::empty())];
+            let _ = poll(&mut end, None);
+            sys::leave(0);
+        }
+        Ok(sys::Side::Parent(child)) => {
+            drop(socket);
+            drop(write);
+            let _ = sys::end_of(child);
+        }
+        Err(_) => {}
     }
 }
 
