@@ -122,6 +122,12 @@ pub enum Error {
         /// Where.
         path: PathBuf,
     },
+    /// Part of what is pinned was taken away; programs may act by it all the same.
+    #[error("read the rules pinned at {}: part of them was taken away", path.display())]
+    Torn {
+        /// Where.
+        path: PathBuf,
+    },
     /// A pattern does not fit into the table.
     #[error("hold {pattern:?} in the kernel's table: it is longer than {limit} bytes")]
     Pattern {

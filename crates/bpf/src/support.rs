@@ -145,6 +145,7 @@ fn why(error: &Error) -> String {
         Error::BufferTooSmall { .. }
         | Error::UnknownRisk { .. }
         | Error::Foreign { .. }
+        | Error::Torn { .. }
         | Error::Pattern { .. }
         | Error::Texts { .. } => error.to_string(),
     }
@@ -170,6 +171,7 @@ fn grant(error: &Error) -> Option<String> {
         | Error::BufferTooSmall { .. }
         | Error::UnknownRisk { .. }
         | Error::Foreign { .. }
+        | Error::Torn { .. }
         | Error::Pattern { .. }
         | Error::Texts { .. } => None,
     }

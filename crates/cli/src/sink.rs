@@ -67,6 +67,8 @@ pub struct InForce {
     pub hooks: Vec<&'static str>,
     /// Those that ought to be and are not.
     pub missing: Vec<&'static str>,
+    /// Why it cannot be told which rules are in force, though some are.
+    pub unread: Option<String>,
 }
 
 /// A rule in force, and what it did.
@@ -360,8 +362,15 @@ impl ChangeSink for ThisMachine {
     }
 
     fn rules(&mut self, pins: &Path) -> Result<InForce, CommandError> {
-        let loaded = protect::load(pins).map_err(of_rules)?;
-        Ok(loaded.map(in_force).unwrap_or_default())
+        use sockpulse_bpf::Error::{Foreign, Torn};
+        match protect::load(pins) {
+            // They can be ended all the same.
+            Err(error @ (Foreign { .. } | Torn { .. })) => Ok(InForce {
+                unread: Some(of_rules(error).to_string()),
+                ..InForce::default()
+            }),
+            loaded => Ok(loaded.map_err(of_rules)?.map(in_force).unwrap_or_default()),
+        }
     }
 
     fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
@@ -424,6 +433,7 @@ fn in_force(installed: Installed) -> InForce {
         accepted: installed.accepted,
         hooks: names(installed.hooks),
         missing: names(installed.missing),
+        unread: None,
     }
 }
 

@@ -71,16 +71,20 @@ pub(super) fn load(pins: &Path) -> Result<Option<Installed>> {
     let Some(pins) = Pins::existing(pins)? else {
         return Ok(None);
     };
-    let Some(turn) = pins.turn()? else {
-        return Ok(None);
+    let turn = pins.turn()?.map(|turn| turn.number);
+    let standing = match turn {
+        Some(0) => return Ok(None),
+        Some(number) => standing(pins.installation(number))?,
+        None => None,
     };
-    if turn.number == 0 {
-        return Ok(None);
+    match standing {
+        Some(standing) => describe(&standing).map(Some),
+        // Programs whose links are left go on with the maps that they have open.
+        None => match pins.attached()? {
+            Some(path) => Err(Error::Torn { path }),
+            None => Ok(None),
+        },
     }
-    let Some(standing) = standing(pins.installation(turn.number))? else {
-        return Ok(None);
-    };
-    describe(&standing).map(Some)
 }
 
 /// Reads an installation; `None` when what it needs is not all there.

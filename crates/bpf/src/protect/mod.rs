@@ -77,7 +77,8 @@ pub fn install(pins: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result<Instal
 /// What is in force, if anything is.
 ///
 /// # Errors
-/// [`Error::Foreign`](crate::Error::Foreign) when it cannot be told since another version's rules are;
+/// [`Error::Foreign`](crate::Error::Foreign) when it cannot be told since another version's rules are,
+/// [`Error::Torn`](crate::Error::Torn) when somebody took a part away;
 /// [`Error::Pin`](crate::Error::Pin).
 pub fn load(pins: &Path) -> Result<Option<Installed>> {
     installed::load(pins)

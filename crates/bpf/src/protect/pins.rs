@@ -130,6 +130,18 @@ impl Pins {
         Ok(highest.unwrap_or(0).max(turn) + 1)
     }
 
+    /// The folder of an installation with a link in it, if there is one.
+    pub(super) fn attached(&self) -> Result<Option<PathBuf>> {
+        for (installation, _) in self.installations()? {
+            for hook in Hook::ALL {
+                if installation.link(hook)?.is_some() {
+                    return Ok(Some(installation.path));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Removes everything but one installation: what a crash left, and what was replaced.
     pub(super) fn remove_others(&self, keep: u64) -> Result<()> {
         for (installation, number) in self.installations()? {

@@ -38,6 +38,15 @@ pub(super) fn print(
     out.write_all(&text)
         .and_then(|()| out.flush())
         .map_err(CommandError::output)?;
+    if let Some(why) = &in_force.unread {
+        // There is nowhere to say that stderr is closed.
+        let _ = writeln!(
+            stderr,
+            "{}\nhint: end them: sockpulse unprotect",
+            shown(why)
+        );
+        return Ok(Exit::Partial);
+    }
     if in_force.missing.is_empty() {
         return Ok(Exit::Done);
     }
@@ -88,6 +97,9 @@ pub(super) fn print_ended(
 }
 
 fn lines(in_force: &InForce) -> Vec<String> {
+    if in_force.unread.is_some() {
+        return vec!["rules are in force, and which cannot be told".into()];
+    }
     if in_force.rules.is_empty() {
         return vec!["no rule is in force for connections to come".into()];
     }
@@ -147,6 +159,7 @@ fn document(in_force: &InForce) -> Json {
         "accepted": accepted_name(in_force.accepted),
         "attached": in_force.hooks,
         "missing": in_force.missing,
+        "unread": in_force.unread,
     })
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod held;
 mod list;
 mod outcome;
 mod plan;
+mod put_back;
 mod report;
 pub(crate) mod rule;
 pub(crate) mod rules;
@@ -196,14 +197,7 @@ pub(crate) fn end(
     let mut ended = Vec::new();
     let mut edit = |in_force: &InForce| without(in_force, &args.names, &mut ended);
     let id = if args.writing.dry_run {
-        let in_force = sink.rules(&args.hooks.pins).or_else(|error| {
-            // What another version wrote can be ended all the same.
-            if args.names.is_empty() {
-                Ok(InForce::default())
-            } else {
-                Err(error)
-            }
-        })?;
+        let in_force = sink.rules(&args.hooks.pins)?;
         edit(&in_force)?;
         None
     } else {
@@ -231,6 +225,9 @@ fn without(
             let parsed = KernelRule::parse(&rule.text);
             parsed.map_or("of another version".into(), |one| one.rule.name)
         }));
+        if in_force.unread.is_some() {
+            ended.push("rules that could not be read".into());
+        }
         return Ok(Rules {
             rules: Vec::new(),
             accepted: in_force.accepted,

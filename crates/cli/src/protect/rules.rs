@@ -42,6 +42,10 @@ impl Rules {
     /// # Errors
     /// When another version has written one.
     pub(crate) fn of(in_force: &InForce) -> Result<Self, CommandError> {
+        if let Some(why) = &in_force.unread {
+            return Err(CommandError::new(ErrorKind::Incomplete, why.clone())
+                .hint("end them: sockpulse unprotect"));
+        }
         let rules = in_force.rules.iter().map(|rule| parsed(&rule.text));
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
@@ -117,7 +121,11 @@ pub(super) fn change(
     let mut journal = Journal::open(state_dir, stderr)?;
     let in_force = sink.rules(&hooks.pins)?;
     let before = before(&in_force);
-    let wanted = edit(&in_force)?;
+    let mut wanted = edit(&in_force)?;
+    // As long as rules are in force, connections that are each decided over remain so.
+    if in_force.accepted == Accepted::Each && !in_force.rules.is_empty() {
+        wanted.accepted = Accepted::Each;
+    }
     let after = wanted.value();
     if before == after && in_force.missing.is_empty() {
         return Ok(Changed { id: None, in_force });
@@ -152,7 +160,23 @@ fn before(in_force: &InForce) -> Value {
     }
 }
 
-/// Whether what is in force is what a change left there.
-pub(super) fn stands(in_force: &InForce, value: &Value) -> bool {
-    before(in_force) == *value
+/// The rules in force as they are compared.
+pub(super) fn standing(in_force: &InForce) -> Vec<String> {
+    texts(&before(in_force))
+}
+
+/// The rules that a value of the journal tells of. Who decides over accepted connections follows from
+/// them and from what was in force before them, so that it makes no difference.
+pub(super) fn texts(value: &Value) -> Vec<String> {
+    let Value::Text(text) = value else {
+        return Vec::new();
+    };
+    let json: Json = serde_json::from_str(text).unwrap_or_default();
+    match json["rules"].as_array() {
+        Some(rules) => rules
+            .iter()
+            .map(|rule| rule.as_str().unwrap_or_default().to_owned())
+            .collect(),
+        None => vec![text.clone()],
+    }
 }

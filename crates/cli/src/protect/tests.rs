@@ -200,7 +200,7 @@ impl ChangeSink for Pretended {
             rules: rules_in_force.collect(),
             accepted: rules.accepted,
             hooks: vec!["cgroup/connect4", "cgroup/bind4"],
-            missing: Vec::new(),
+            ..InForce::default()
         };
         world(|world| world.in_force = in_force.clone());
         Ok(in_force)

@@ -14,7 +14,7 @@ use super::apply::{self, Setting};
 use super::held::Held;
 use super::outcome::{Outcome, Refused};
 use super::plan::{Planned, Reach, planned};
-use super::rules;
+use super::put_back;
 use crate::coverage::{counted, grouped, shown};
 use crate::error::{CommandError, Exit};
 use crate::journal::Journal;
@@ -22,7 +22,7 @@ use crate::journal::connections::{self, Entry};
 use crate::machine::Machine;
 use crate::options::{SourceChoice, SurveyOptions};
 use crate::row::Row;
-use crate::sink::{ChangeSink, Hooks};
+use crate::sink::ChangeSink;
 
 /// How it is to be done.
 pub(crate) struct Wish<'a> {
@@ -53,7 +53,7 @@ pub(crate) fn concerns(transaction: &Transaction) -> bool {
     files(transaction).next().is_some() || rules_change(transaction).is_some()
 }
 
-fn rules_change(transaction: &Transaction) -> Option<&Change> {
+pub(super) fn rules_change(transaction: &Transaction) -> Option<&Change> {
     let mut records = transaction.records.iter();
     let record = records.find(|record| matches!(record.change.target, Target::Rules { .. }))?;
     (!matches!(record.outcome, Some(Err(_)))).then_some(&record.change)
@@ -92,9 +92,7 @@ pub(crate) fn run(
         document: Json::Null,
         exit: Exit::Done,
     };
-    for transaction in rules.iter().rev() {
-        put_rules_back(transaction, wish, sink, stderr, &mut undone)?;
-    }
+    put_back::rules(&rules, wish, sink, stderr, &mut undone)?;
     if !connections.is_empty() {
         let after = put_connections_back(&connections, wish, machine, sink, stderr)?;
         undone.said.extend(after.said);
@@ -104,66 +102,6 @@ pub(crate) fn run(
         undone.exit = undone.exit.and(after.exit);
     }
     Ok(undone)
-}
-
-/// The rules as they were before a change, if they are as it left them.
-fn put_rules_back(
-    transaction: &Transaction,
-    wish: &Wish<'_>,
-    sink: &mut dyn ChangeSink,
-    stderr: &mut dyn Write,
-    undone: &mut Undone,
-) -> Result<(), CommandError> {
-    let Some(change) = rules_change(transaction) else {
-        return Ok(());
-    };
-    let Target::Rules { pins } = &change.target else {
-        return Ok(());
-    };
-    let in_force = sink.rules(Path::new(pins))?;
-    if rules::stands(&in_force, &change.before) {
-        undone
-            .said
-            .push("the rules for connections to come are as before already".into());
-        return Ok(());
-    }
-    if !wish.force && !rules::stands(&in_force, &change.after) {
-        undone
-            .warned
-            .push("left: the rules for connections to come were changed since".into());
-        undone.warned.push("hint: --force overwrites it".into());
-        undone.exit = Exit::Partial;
-        return Ok(());
-    }
-    if wish.dry_run {
-        undone
-            .said
-            .push("the rules for connections to come would be as before".into());
-        return Ok(());
-    }
-    let entry = rules::Entry {
-        command: UNDO,
-        undoes: Undoes {
-            wholly: vec![transaction.id],
-            partly: Vec::new(),
-        },
-        reason: format!("undo of change {}", transaction.id),
-    };
-    let hooks = Hooks {
-        pins: pins.into(),
-        cgroup: wish.cgroup.map(Path::to_path_buf),
-    };
-    let before = rules::Rules::from_value(&change.before)?;
-    let changed = rules::change(sink, &hooks, wish.state_dir, &entry, stderr, |_| Ok(before))?;
-    undone
-        .said
-        .push("the rules for connections to come are as before".into());
-    if let Some(id) = changed.id {
-        let line = format!("change {id}; taken back by: sockpulse undo {id}");
-        undone.said.push(line);
-        undone.id = Some(id);
-    }
-    Ok(())
 }
 
 fn put_connections_back(
@@ -447,7 +385,7 @@ fn over(first: &Step, then: &Step) -> Step {
     }
 }
 
-fn words(ids: &[u64]) -> String {
+pub(super) fn words(ids: &[u64]) -> String {
     let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
     ids.join(", ")
 }

@@ -81,7 +81,9 @@ pub(crate) fn of_rules(error: sockpulse_bpf::Error) -> CommandError {
             ErrorKind::Incomplete,
             "mount one: mount -t bpf bpf /sys/fs/bpf",
         ),
-        Bpf::Foreign { .. } => (ErrorKind::Incomplete, "end them: sockpulse unprotect"),
+        Bpf::Foreign { .. } | Bpf::Torn { .. } => {
+            (ErrorKind::Incomplete, "end them: sockpulse unprotect")
+        }
         _ => (
             ErrorKind::Incomplete,
             "set what is open all the same: --existing",
