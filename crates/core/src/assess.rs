@@ -227,7 +227,8 @@ fn is_probing(connection: &Connection) -> bool {
 
 /// One lost probe can kill: a single probe decides, the user timeout is reached at the tick after
 /// the first probe or so close behind it that little is missing, or late timers reach it there.
-fn is_fragile(effective: &EffectiveTimers, hz: Option<Hz>) -> bool {
+#[must_use]
+pub fn is_fragile(effective: &EffectiveTimers, hz: Option<Hz>) -> bool {
     if strikes(effective, hz) <= 1 {
         return true;
     }

@@ -34,7 +34,7 @@ pub mod wheel;
 #[cfg(test)]
 mod sample;
 
-pub use assess::{Assessment, Exposure, Target, assess, assess_many};
+pub use assess::{Assessment, Exposure, Target, assess, assess_many, is_fragile};
 pub use audit::{Audit, ProgramTally, Report};
 pub use connection::{
     CgroupId, Comm, Connection, Cookie, End, Family, NetnsId, Observed, Owner, Process, SocketId,

@@ -42,8 +42,8 @@ Examples:
   sockpulse protect --list
   sockpulse undo
 
-Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some were refused, or could not be
-seen; 4 not permitted.";
+Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some were refused,
+or could not be seen; 4 not permitted.";
 
 /// `protect`.
 #[derive(Debug, Clone, Args)]
@@ -146,8 +146,8 @@ impl HookArgs {
 /// `unprotect`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Connections that are open keep what they have: that is taken back by undo. Listeners that were made or
-set while a rule was in force go on handing it to what they accept.
+Connections that are open keep what they have: that is taken back by undo. Listeners that
+were made or set while a rule was in force go on handing it to what they accept.
 
 Examples:
   sockpulse protect --list

@@ -147,7 +147,7 @@ fn coming(
         let entry = rules::Entry {
             command: COMMAND,
             undoes: Undoes::default(),
-            reason: format!("{} asked for", args.mode.name()),
+            reason: format!("{} asked for by rule {name:?}", args.mode.name()),
         };
         let hooks = args.hooks.hooks();
         let state_dir = &args.writing.state_dir;

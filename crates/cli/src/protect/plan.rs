@@ -10,6 +10,7 @@ use sockpulse_core::protect::{
 };
 use sockpulse_core::{
     Cookie, Hz, KeepIdle, Observed, SocketId, TcpState, Unseen, detection::idle as noticed,
+    is_fragile,
 };
 
 use super::held::Held;
@@ -66,6 +67,8 @@ pub(super) struct Counts {
     pub(super) withheld: BTreeMap<Withheld, u64>,
     /// Those that must not, or cannot, be touched.
     pub(super) skipped: BTreeMap<Skip, u64>,
+    /// Connections that one lost probe ends, with what they get and what they keep.
+    pub(super) fragile: u64,
 }
 
 /// Connections, or listeners.
@@ -231,6 +234,9 @@ impl<'a> Planning<'a> {
                 before: noticed(&before, self.terms.hz),
                 after: noticed(&after, self.terms.hz),
             });
+            if after.keepalive && is_fragile(&after, self.terms.hz) {
+                self.counts.fragile += 1;
+            }
             let idle = u64::try_from(after.idle.value).ok();
             let idle = idle.and_then(|idle| KeepIdle::new(idle).ok());
             if let Some(idle) = idle {

@@ -164,6 +164,7 @@ mod tests {
             force,
             state_dir: Path::new("/nowhere"),
             cgroup: None,
+            accepted_risks: &[],
         }
     }
 

@@ -4,9 +4,11 @@ use std::io::Write;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
-use sockpulse_core::human;
-use sockpulse_core::protect::{Asked, Jitter, Mode, Pace, Rule, Skip, Span, Tally};
-use sockpulse_core::{Unseen, UserTimeoutChoice};
+use sockpulse_core::protect::{Asked, Jitter, Mode, Pace, Rule, Skip, Span, Step, Tally};
+use sockpulse_core::{
+    NetnsDefaults, Setting, SocketTimers, Unseen, UserTimeout, UserTimeoutChoice,
+};
+use sockpulse_core::{human, is_fragile};
 
 use super::outcome::{Outcome, Refused};
 use super::plan::{Counts, Kind, Plan};
@@ -93,7 +95,8 @@ impl Report<'_> {
     }
 
     fn screen(&self, width: usize) -> Vec<String> {
-        let mut lines = vec![self.head(), String::new()];
+        let mut lines = fit::wrap(&self.head(), width, 5);
+        lines.push(String::new());
         if let Some(plan) = self.plan {
             lines.extend(self.table(&plan.counts));
             lines.push(String::new());
@@ -176,6 +179,13 @@ impl Report<'_> {
         if let Some(probes) = probes(&plan.pace) {
             facts.push(("probes", probes));
         }
+        if plan.counts.fragile > 0 {
+            let them = grouped(plan.counts.fragile);
+            facts.push((
+                "fragile",
+                format!("one lost probe ends {them} of them{LOOK}"),
+            ));
+        }
         for (why, count) in &plan.counts.withheld {
             let again = if why.passes() {
                 "; run it again later"
@@ -214,6 +224,12 @@ impl Report<'_> {
         };
         let verb = if self.dry_run { "would be" } else { "is" };
         let mut facts = vec![("to come", format!("rule {name:?} {verb} in force, {which}"))];
+        if self.rule.mode != Mode::Off && makes_fragile(&self.rule.asked) {
+            facts.push((
+                "fragile",
+                format!("one lost probe ends connections to come{LOOK}"),
+            ));
+        }
         match id {
             Some(id) => {
                 let back = format!("change {id}; taken back by: sockpulse undo {id}");
@@ -291,6 +307,7 @@ impl Report<'_> {
             "listeners": kind(counts.listeners, outcome.map(|one| one.listeners)),
             "meanwhile": outcome.map(|outcome| outcome.meanwhile),
             "right": by_name(counts.right.iter().map(|(why, count)| (why.name(), *count))),
+            "fragile": counts.fragile,
             "withheld": by_name(counts.withheld.iter().map(|(why, count)| (why.name(), *count))),
             "left_out": by_name(counts.skipped.iter().map(|(why, count)| (why.name(), *count))),
             "refused": outcome.map(|outcome| {
@@ -343,6 +360,32 @@ fn probes(pace: &Pace) -> Option<String> {
         grouped(busiest_tick),
         percent(cpu)
     ))
+}
+
+/// How fragile connections are told.
+const LOOK: &str = ": sockpulse explain SP003";
+
+/// Whether connections that have what is asked for, and the kernel's defaults else, are fragile.
+fn makes_fragile(asked: &Asked) -> bool {
+    let step = Step {
+        keepalive: Some(true),
+        idle: asked.idle,
+        interval: asked.interval,
+        probes: asked.probes,
+        user_timeout: match asked.user_timeout {
+            Some(UserTimeoutChoice::Fixed(timeout)) => Some(timeout),
+            _ => None,
+        },
+    };
+    let untouched = SocketTimers {
+        keepalive: false,
+        idle: Setting::Namespace,
+        interval: Setting::Namespace,
+        probes: Setting::Namespace,
+        user_timeout: UserTimeout::OFF,
+    };
+    let timers = step.applied(&untouched).effective(&NetnsDefaults::KERNEL);
+    is_fragile(&timers, None)
 }
 
 /// Columns of what stands before the facts.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 use sockpulse_core::change::{Change, Target, Transaction, UNDO, Undoes};
 use sockpulse_core::protect::{FirstProbe, Frozen, Limits, Load, Pace, Step, TakeBack, take_back};
-use sockpulse_core::{Observed, Selector};
+use sockpulse_core::{EffectiveTimers, Observed, Selector};
 
 use super::apply::{self, Setting};
 use super::held::Held;
@@ -178,10 +178,35 @@ struct Back {
     notes: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Done {
     before: Held,
-    step: Step,
+    /// What may have been done, the likeliest first: it is not known where a command was killed.
+    steps: Vec<Step>,
+}
+
+/// Of as many commands as this that were killed each step is tried.
+const GUESSES: usize = 64;
+
+impl Done {
+    fn then(&mut self, step: &Step, is_certain: bool) {
+        let mut steps: Vec<Step> = self.steps.iter().map(|done| over(done, step)).collect();
+        if !is_certain {
+            steps.append(&mut self.steps);
+        }
+        steps.dedup();
+        steps.truncate(GUESSES);
+        self.steps = steps;
+    }
+
+    fn take_back(&self, now: &EffectiveTimers) -> TakeBack {
+        let before = self.before.timers();
+        // That nothing was done is seen by every step.
+        let steps = self.steps.iter().filter(|step| !step.is_empty());
+        let answers = steps.map(|step| take_back(step, &before, now));
+        let mut answers = answers.filter(|answer| *answer != TakeBack::Manual);
+        answers.next().unwrap_or(TakeBack::Manual)
+    }
 }
 
 impl Back {
@@ -205,10 +230,12 @@ impl Back {
                 before,
                 step,
             } = told.entry;
-            let known = self.done.entry(cookie.0);
-            known
-                .and_modify(|done| done.step = over(&done.step, &step))
-                .or_insert(Done { before, step });
+            let is_certain = told.outcome == Some(Ok(()));
+            let done = self.done.entry(cookie.0).or_insert(Done {
+                before,
+                steps: vec![Step::default()],
+            });
+            done.then(&step, is_certain);
         }
         Ok(())
     }
@@ -221,11 +248,13 @@ impl Back {
             self.unseen += 1;
             return;
         };
-        let before = done.before.timers();
-        let mut answer = take_back(&done.step, &before, &now);
-        if answer == TakeBack::Manual && self.force {
+        let mut answer = done.take_back(&now);
+        if answer == TakeBack::Manual
+            && self.force
+            && let Some(step) = done.steps.first()
+        {
             // As if what we set were there.
-            answer = take_back(&done.step, &before, &done.before.after(&done.step));
+            answer = done.take_back(&done.before.after(step));
         }
         match answer {
             TakeBack::Nothing => self.as_before += 1,
@@ -316,10 +345,10 @@ impl Back {
         }
         if self.frozen > 0 {
             said.push(format!(
-                "{}: values that followed the kernel's defaults are set to what was in force then; \
-                 a socket never follows again",
+                "{}: defaults that were followed are set as they were then,",
                 counted(self.frozen, "socket")
             ));
+            said.push("  since a socket that was set never follows them again".into());
         }
         let id = outcome.and_then(|outcome| outcome.id);
         if let (Some(id), Some(1..)) = (id, changed) {
@@ -388,4 +417,52 @@ fn over(first: &Step, then: &Step) -> Step {
 pub(super) fn words(ids: &[u64]) -> String {
     let ids: Vec<_> = ids.iter().map(u64::to_string).collect();
     ids.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use sockpulse_core::{Effective, KeepIdle, Origin, UserTimeout};
+
+    use super::*;
+
+    fn timers(idle: i64) -> EffectiveTimers {
+        let own = |value| Effective {
+            value,
+            origin: Some(Origin::Socket),
+        };
+        EffectiveTimers {
+            keepalive: true,
+            idle: own(idle),
+            interval: own(75),
+            probes: own(9),
+            user_timeout: UserTimeout::OFF,
+        }
+    }
+
+    fn idle(seconds: u64) -> Step {
+        Step {
+            idle: KeepIdle::new(seconds).ok(),
+            ..Step::default()
+        }
+    }
+
+    #[test]
+    fn what_killed_commands_may_have_done_is_found() {
+        let mut done = Done {
+            before: Held::of(&timers(30)),
+            steps: vec![Step::default()],
+        };
+        done.then(&idle(101), false);
+        done.then(&idle(102), true);
+        done.then(&idle(103), false);
+        let is_back = |now| match done.take_back(&timers(now)) {
+            TakeBack::Step { step, .. } => Some(step == idle(30)),
+            TakeBack::Nothing => Some(false),
+            TakeBack::Manual => None,
+        };
+        assert_eq!((is_back(102), is_back(103)), (Some(true), Some(true)));
+        assert_eq!(is_back(30), Some(false));
+        // One that was set over, and what nobody here has set.
+        assert_eq!((is_back(101), is_back(600)), (None, None));
+    }
 }
