@@ -405,7 +405,7 @@ mod tests {
         assert_eq!((first.code, first.connections), (Code::KeepaliveOff, 3));
         assert_eq!(
             first.remedy(),
-            "redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
+            "sockpulse protect --program redis-server --idle 2m --interval 20s"
         );
     }
 

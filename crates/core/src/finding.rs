@@ -290,7 +290,7 @@ impl Finding {
         let program = self.worst.as_ref().and_then(|worst| worst.program);
         match self.code {
             Code::KeepaliveOff | Code::UserTimeoutAlone | Code::SysctlUnused => self
-                .software_switch()
+                .protect(program)
                 .unwrap_or_else(|| self.show("--exposure unprotected", program)),
             Code::SilentUnprotected => self.show("--exposure unprotected --silent-for 1h", program),
             code if code.follows_default() && self.inheriting == 0 => {
@@ -335,7 +335,9 @@ impl Finding {
     #[must_use]
     pub fn caveat(&self) -> Option<&'static str> {
         let remedy = self.remedy();
-        if remedy.contains("config set") {
+        if remedy.starts_with("sockpulse protect ") {
+            Some("open connections and those to come; --dry-run shows them first")
+        } else if remedy.contains("config set") {
             Some("for clients to come; those connected now keep what they have")
         } else if remedy.contains("--rearm") {
             Some("over 30 s; each is probed one idle time after that")
@@ -344,6 +346,22 @@ impl Finding {
         } else {
             None
         }
+    }
+
+    /// Keepalive from outside, on what the program has open and on what comes, in whatever namespace.
+    fn protect(&self, program: Option<Comm>) -> Option<String> {
+        let name = plain_name(&program?)?;
+        let (idle, interval, probes) = self.recommended();
+        let probes = if idle + interval * 9 <= self.detect_within.as_secs() {
+            // The kernel's nine will do.
+            String::new()
+        } else {
+            format!(" --probes {probes}")
+        };
+        let [idle, interval] = [idle, interval].map(|time| human(Duration::from_secs(time)));
+        Some(format!(
+            "sockpulse protect --program {name} --idle {idle} --interval {interval}{probes}"
+        ))
     }
 
     /// The program's own switch, where it can be thrown while it runs.
@@ -511,13 +529,20 @@ mod tests {
         };
         assert_eq!(
             inside.remedy(),
-            "nsenter -t 77 -n redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
+            "sockpulse protect --program redis-server --idle 2m --interval 20s"
         );
         assert!(
             inside
                 .caveat()
-                .is_some_and(|text| text.contains("clients to come"))
+                .is_some_and(|text| text.contains("those to come"))
         );
+        inside.code = Code::LongerThanPath;
+        inside.inheriting = 0;
+        assert_eq!(
+            inside.remedy(),
+            "nsenter -t 77 -n redis-cli -h 10.0.0.1 -p 6379 config set tcp-keepalive 60"
+        );
+        inside.inheriting = 7;
         inside.code = Code::Slow;
         assert!(
             inside
