@@ -27,6 +27,7 @@ mod skeleton;
 pub mod support;
 mod sys;
 mod task_file;
+pub mod watch;
 
 pub use count::Counting;
 pub use error::{Error, Result};
