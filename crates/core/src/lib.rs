@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod number;
 pub mod paths;
 pub mod persisted;
+pub mod ping;
 pub mod place;
 pub mod plan;
 pub mod protect;
