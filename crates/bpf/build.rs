@@ -6,7 +6,15 @@ use std::process::{Command, ExitCode};
 use libbpf_cargo::SkeletonBuilder;
 
 const SOURCES: &str = "src/bpf";
-const PROGRAMS: [&str; 5] = ["task_file", "iter_tcp", "count", "protect", "set_tcp"];
+const PROGRAMS: [&str; 7] = [
+    "task_file",
+    "iter_tcp",
+    "count",
+    "protect",
+    "set_tcp",
+    "glance",
+    "endings",
+];
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed={SOURCES}");

@@ -100,6 +100,19 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The kernel refuses the caller programs that look up sockets (`EPERM`).
+    #[error(
+        "{operation} {object}: not permitted; it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN \
+         (or root)"
+    )]
+    LookupNotPermitted {
+        /// What was tried.
+        operation: Operation,
+        /// On which program.
+        object: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// Programs that are to outlive the command are kept by a bpffs, and there is none.
     #[error("pin the programs at {}: no bpffs is mounted there", path.display())]
     NoBpffs {
@@ -240,6 +253,24 @@ impl Error {
                 object,
                 source,
             } => Self::HooksNotPermitted {
+                operation,
+                object,
+                source,
+            },
+            error => error,
+        }
+    }
+}
+
+impl Error {
+    /// The same for programs that look up sockets, which need a capability more.
+    pub(crate) fn of_lookup(operation: Operation, object: &'static str, source: io::Error) -> Self {
+        match Self::of(operation, object, source) {
+            Self::NotPermitted {
+                operation,
+                object,
+                source,
+            } => Self::LookupNotPermitted {
                 operation,
                 object,
                 source,

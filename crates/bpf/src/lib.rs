@@ -8,6 +8,8 @@
 //!
 //! [`protect`] gives connections to come the settings of their rule, by programs that stay in the kernel.
 //!
+//! [`glance`] looks at single connections again and again, by their ends, and tells how they end.
+//!
 //! Loading needs `CAP_BPF` and `CAP_PERFMON` and a kernel with BTF; [`support::facilities`] tells by
 //! trying what is possible here. The programs are written in C (src/bpf) and fit themselves to the
 //! running kernel when they are loaded.
@@ -15,6 +17,7 @@
 mod connection;
 mod count;
 mod error;
+pub mod glance;
 mod iter_tcp;
 mod load;
 mod order;

@@ -29,3 +29,11 @@ pub(crate) mod protect {
 pub(crate) mod set_tcp {
     include!(concat!(env!("OUT_DIR"), "/set_tcp.skel.rs"));
 }
+
+pub(crate) mod glance {
+    include!(concat!(env!("OUT_DIR"), "/glance.skel.rs"));
+}
+
+pub(crate) mod endings {
+    include!(concat!(env!("OUT_DIR"), "/endings.skel.rs"));
+}

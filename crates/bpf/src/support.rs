@@ -133,6 +133,7 @@ fn why(error: &Error) -> String {
     match error {
         Error::NotPermitted { source, .. }
         | Error::HooksNotPermitted { source, .. }
+        | Error::LookupNotPermitted { source, .. }
         | Error::Pin { source, .. }
         | Error::NoBpf { source, .. }
         | Error::Rejected { source, .. }
@@ -164,7 +165,9 @@ fn grant(error: &Error) -> Option<String> {
             "a kernel with the fix, or --accept-kernel-risk {} if your distribution has it",
             risk.id
         )),
-        Error::HooksNotPermitted { .. } => Some(HOOK_CAPABILITIES.into()),
+        Error::HooksNotPermitted { .. } | Error::LookupNotPermitted { .. } => {
+            Some(HOOK_CAPABILITIES.into())
+        }
         Error::NoBpffs { .. } => Some(BPFFS.into()),
         Error::Bpf { .. }
         | Error::Pin { .. }

@@ -67,6 +67,37 @@ pub(crate) fn fill(map: BorrowedFd<'_>, keys: &[u64], values: &[u8]) -> io::Resu
     answered(answer).map(drop)
 }
 
+/// The value of a number in such a map; whether there is one.
+pub(crate) fn find(map: BorrowedFd<'_>, key: u64, value: &mut [u8]) -> io::Result<bool> {
+    check_sizes(map, value.len())?;
+    // SAFETY: the key and the value have the sizes that the map has.
+    let answer = unsafe {
+        libbpf_sys::bpf_map_lookup_elem(
+            map.as_raw_fd(),
+            (&raw const key).cast::<c_void>(),
+            value.as_mut_ptr().cast::<c_void>(),
+        )
+    };
+    found(answer)
+}
+
+/// Takes a number out of such a map, if it is there.
+pub(crate) fn delete(map: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+    // SAFETY: the caller's map has numbers of this size for keys.
+    let answer = unsafe {
+        libbpf_sys::bpf_map_delete_elem(map.as_raw_fd(), (&raw const key).cast::<c_void>())
+    };
+    found(answer).map(drop)
+}
+
+fn found(answer: i32) -> io::Result<bool> {
+    match answered(answer) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The kernel reads as many bytes as the map's keys and values have.
 fn check_sizes(map: BorrowedFd<'_>, value: usize) -> io::Result<()> {
     let mut info = libbpf_sys::bpf_map_info::default();
@@ -108,12 +139,53 @@ pub(crate) fn link_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Re
     owned(answer)
 }
 
+/// `BPF_LINK_CREATE` for a program on a tracepoint; it is detached when the descriptor is closed.
+pub(crate) fn link_tracepoint(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers, and no options.
+    owned(unsafe {
+        libbpf_sys::bpf_link_create(
+            program.as_raw_fd(),
+            0,
+            libbpf_sys::BPF_TRACE_RAW_TP,
+            std::ptr::null(),
+        )
+    })
+}
+
 /// `BPF_ITER_CREATE`: a descriptor from which one walk is read. The TCP iterator walks the network
 /// namespace in which the calling thread is now.
 pub(crate) fn create_iterator(link: BorrowedFd<'_>) -> io::Result<File> {
     // SAFETY: takes a descriptor, which the borrow keeps open, and nothing else.
     let answer = unsafe { libbpf_sys::bpf_iter_create(link.as_raw_fd()) };
     owned(answer).map(File::from)
+}
+
+/// `BPF_PROG_TEST_RUN` of a program of the kind `tc`, with a packet of the calling thread's network
+/// namespace that bears the mark. It seems to be at this device; 0: at the loopback device. The
+/// program is to answer 0.
+pub(crate) fn run_on_packet(program: BorrowedFd<'_>, mark: u32, ifindex: u32) -> io::Result<()> {
+    // The beginning of `struct __sk_buff`; what is left out counts as zero.
+    let mut context = [0u32; 11];
+    context[2] = mark;
+    context[10] = ifindex;
+    // An Ethernet header, and a little behind it: the kernel wants a packet.
+    let packet = [0u8; 64];
+    let mut options = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    options.data_in = packet.as_ptr().cast::<c_void>();
+    options.data_size_in = u32::try_from(size_of_val(&packet)).map_err(io::Error::other)?;
+    options.ctx_in = context.as_ptr().cast::<c_void>();
+    options.ctx_size_in = u32::try_from(size_of_val(&context)).map_err(io::Error::other)?;
+    // SAFETY: the options and the bytes that they point to outlive the call, with their sizes.
+    let answer =
+        unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) };
+    answered(answer)?;
+    match options.retval {
+        0 => Ok(()),
+        _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+    }
 }
 
 /// Loads the smallest program for which the kernel wants what the iterators need: `CAP_BPF`, and

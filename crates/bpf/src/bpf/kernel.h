@@ -40,6 +40,7 @@ typedef _Bool bool;
 #define TCP_FIN_WAIT1 4
 #define TCP_FIN_WAIT2 5
 #define TCP_TIME_WAIT 6
+#define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 #define TCP_LISTEN 10
 #define TCP_NEW_SYN_RECV 12
@@ -93,6 +94,9 @@ struct sock_common {
 	} skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	struct {
+		__s64 counter;
+	} skc_cookie;
 	unsigned long skc_flags;
 };
 
@@ -132,6 +136,9 @@ struct sock {
 	struct socket *sk_socket;
 	struct timer_list sk_timer;
 	__u16 sk_protocol;
+	int sk_err;
+	int sk_err_soft;
+	__u32 sk_mark;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
 	struct {
@@ -153,8 +160,16 @@ struct sock___retransmit {
 	struct timer_list tcp_retransmit_timer;
 };
 
+struct ipv6_pinfo {
+	__s16 hop_limit;
+	__u8 tclass;
+};
+
 struct inet_sock {
 	struct sock sk;
+	struct ipv6_pinfo *pinet6;
+	__s16 uc_ttl;
+	__u8 tos;
 };
 
 struct inet_connection_sock {
@@ -181,12 +196,29 @@ struct inet_connection_sock___keepalive {
 	struct timer_list icsk_keepalive_timer;
 };
 
+struct tcp_options_received {
+	__u32 ts_recent;
+	__u16 tstamp_ok : 1;
+	__u16 snd_wscale : 4;
+	__u16 rcv_wscale : 4;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
+	__u32 rcv_wup;
+	__u32 rcv_wnd;
 	__u32 write_seq;
 	__u32 snd_una;
+	__u32 snd_nxt;
+	__u32 segs_in;
+	__u32 data_segs_in;
+	__u32 total_retrans;
+	__u32 srtt_us;
+	__u32 rttvar_us;
+	__u32 tsoffset;
+	struct tcp_options_received rx_opt;
 	__u32 lsndtime;
 	__u32 rcv_tstamp;
 	__u32 packets_out;
@@ -198,6 +230,21 @@ struct tcp_sock {
 /* With CONFIG_MPTCP. */
 struct tcp_sock___mptcp {
 	bool is_mptcp;
+};
+
+/* Since 6.7, where the route asks for it: timestamps in microseconds. */
+struct tcp_sock___usec {
+	__u8 tcp_usec_ts : 1;
+};
+
+/* With CONFIG_TCP_MD5SIG. */
+struct tcp_sock___md5 {
+	void *md5sig_info;
+};
+
+/* Since 6.7, with CONFIG_TCP_AO. */
+struct tcp_sock___ao {
+	void *ao_info;
 };
 
 struct mptcp_sock {

@@ -20,6 +20,8 @@
 #define BPF_NOEXIST 1
 #define BPF_F_NO_PREALLOC (1 << 0)
 #define BPF_F_CLONE (1 << 9)
+#define BPF_F_MMAPABLE (1 << 10)
+#define BPF_F_CURRENT_NETNS (-1)
 #define BPF_SK_STORAGE_GET_F_CREATE 1
 
 #define SOL_SOCKET 1
@@ -33,6 +35,12 @@
 #define BPF_SOCK_OPS_TCP_CONNECT_CB 3
 #define BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB 5
 #define BPF_SOCK_OPS_TCP_LISTEN_CB 11
+
+struct __sk_buff {
+	__u32 len;
+	__u32 pkt_type;
+	__u32 mark;
+};
 
 struct bpf_sock {
 	__u32 bound_dev_if;
