@@ -16,6 +16,7 @@ pub mod connection;
 pub mod coverage;
 pub mod detection;
 pub mod duration;
+pub mod event;
 pub mod finding;
 pub mod glob;
 pub mod machine;
