@@ -28,7 +28,7 @@ pub enum Operation {
     ReadOption,
     /// setsockopt(2).
     SetOption,
-    /// send(2) on a netlink socket.
+    /// send(2) on a netlink socket, sendmsg(2) on a raw one.
     Send,
     /// recv(2) on a netlink socket.
     Receive,

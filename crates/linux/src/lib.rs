@@ -16,6 +16,7 @@ pub mod file;
 pub mod netns;
 pub mod opening;
 pub mod pidfd;
+pub mod ping;
 pub mod procfs;
 pub mod rearm;
 pub mod seccomp;

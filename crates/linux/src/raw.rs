@@ -2,7 +2,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "rustix lacks TCP_INFO, SO_NETNS_COOKIE, options by number and pthread_sigmask"
+    reason = "rustix lacks TCP_INFO, SO_NETNS_COOKIE, options by number, SIOCOUTQ and pthread_sigmask"
 )]
 
 use std::mem::MaybeUninit;
@@ -36,15 +36,36 @@ pub(crate) fn set_option(
     name: libc::c_int,
     value: libc::c_int,
 ) -> Result<(), Errno> {
-    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or_default();
-    let value: *const libc::c_int = &raw const value;
+    set_bytes(fd, level, name, &value.to_ne_bytes())
+}
+
+/// setsockopt(2) with any value.
+pub(crate) fn set_bytes(
+    fd: impl AsFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &[u8],
+) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::INVAL)?;
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the value has the length that is said.
-    let result = unsafe { libc::setsockopt(fd, level, name, value.cast(), length) };
+    let result = unsafe { libc::setsockopt(fd, level, name, value.as_ptr().cast(), length) };
     if result < 0 {
         return Err(last_errno());
     }
     Ok(())
+}
+
+/// `SIOCOUTQ`: bytes written to a TCP socket that the peer has not acknowledged.
+pub(crate) fn not_acknowledged(fd: impl AsFd) -> Result<u64, Errno> {
+    let mut bytes: libc::c_int = 0;
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: the request writes an int.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 {
+        return Err(last_errno());
+    }
+    Ok(u64::from(bytes.unsigned_abs()))
 }
 
 /// A duplicate of a descriptor that this process hands on to what it executes, so that it can be
