@@ -12,6 +12,7 @@
 //!     bench floor KIND  one bare dump, without joining, judging or formatting
 //! bench apply           the same, and sets every socket
 //!   bench setting P N   pid 1 in there
+//!     bench walk KIND   the kernel's iterator by itself, that dumps or sets
 //! ```
 
 mod apply;
@@ -22,6 +23,7 @@ mod measure;
 mod report;
 mod running;
 mod stage;
+mod walking;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,7 @@ pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         ["stage", count] => stage::run(number(count, words)?),
         ["hold", index, count] => hold::run(number(index, words)?, number(count, words)?),
         ["floor", kind] => floor::run(kind),
+        ["walk", kind] => walking::run(kind),
         _ => Err(unknown(words)),
     }
 }

@@ -36,6 +36,7 @@ usage: cargo xtask COMMAND
   generate [--check]  writes (or checks) the reference pages, man pages and completions
   evidence            runs the whole lab, a quarter of an hour, and writes docs/evidence.md
   bench list          measures reading against ss; needs root and memory
+  bench apply         measures setting open sockets, in both ways; needs root
   bench connect       measures what rules for connections to come cost one; needs root
   bench run           measures what sockpulse run costs a connection
 ";

@@ -48,31 +48,32 @@ impl Subject {
         let start = Instant::now();
         let child = self.start(Stdio::null(), &stderr)?;
         self.wait_for(&child, limit)?;
-        let (status, usage) = reap(&child)?;
-        let wall = start.elapsed();
-        self.check(status, &mut stderr)?;
-        Ok(Sample {
-            wall,
-            busy: duration(usage.ru_utime) + duration(usage.ru_stime),
-            // Linux counts in KiB, getrusage(2).
-            peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
-        })
+        self.end(&child, start, &mut stderr)
     }
 
     /// Runs it and hands its output to `read`.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&mut dyn Read) -> T) -> Result<T> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&mut dyn Read) -> T) -> Result<(T, Sample)> {
         let mut stderr = memory_file()?;
+        let start = Instant::now();
         let mut child = self.start(Stdio::piped(), &stderr)?;
         let mut stdout = child
             .stdout
             .take()
             .ok_or(Error::Unexpected(String::new()))?;
         let answer = read(&mut stdout);
-        let status = child
-            .wait()
-            .map_err(Error::system("wait for a child process"))?;
-        self.check(status, &mut stderr)?;
-        Ok(answer)
+        Ok((answer, self.end(&child, start, &mut stderr)?))
+    }
+
+    fn end(&self, child: &Child, start: Instant, stderr: &mut File) -> Result<Sample> {
+        let (status, usage) = reap(child)?;
+        let wall = start.elapsed();
+        self.check(status, stderr)?;
+        Ok(Sample {
+            wall,
+            busy: duration(usage.ru_utime) + duration(usage.ru_stime),
+            // Linux counts in KiB, getrusage(2).
+            peak_kib: u64::try_from(usage.ru_maxrss).unwrap_or(0),
+        })
     }
 
     fn start(&self, stdout: Stdio, stderr: &File) -> Result<Child> {
@@ -212,6 +213,7 @@ mod tests {
         shell("echo one; echo two")
             .read(|out| out.read_to_string(&mut text))
             .unwrap()
+            .0
             .unwrap();
         assert_eq!(text, "one\ntwo\n");
     }

@@ -118,6 +118,14 @@ fn nsfs_mount(line: &str) -> Option<&str> {
     before.split(' ').nth(4)
 }
 
+/// What else the machine has to do, which figures are to be read with.
+pub(super) fn busyness() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = text.split(' ').next().unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("load {load} on {processors} processors")
+}
+
 /// As many of the wanted connections as the machine's memory allows.
 pub(super) fn affordable(wanted: u32) -> Result<u32> {
     let path = "/proc/meminfo";
@@ -245,7 +253,7 @@ impl Programs {
     /// A fast reader that misses sockets is no reader.
     fn check_completeness(&self, load: &Load) -> Result<()> {
         let sockets = 2 * u64::from(load.connections);
-        let listed = self.list().read(|output| {
+        let (listed, _) = self.list().read(|output| {
             let lines = BufReader::with_capacity(1 << 20, output).split(b'\n');
             lines
                 .map_while(std::result::Result::ok)
@@ -254,7 +262,7 @@ impl Programs {
         require(report::LIST, listed, sockets)?;
         for floor in self.floors() {
             let mut line = String::new();
-            let read = floor.read(|output| BufReader::new(output).read_line(&mut line))?;
+            let (read, _) = floor.read(|output| BufReader::new(output).read_line(&mut line))?;
             read.map_err(Error::system("read from a floor"))?;
             let seen = line.trim().parse().map_err(|_| Error::Answer {
                 program: floor.name.to_owned(),
