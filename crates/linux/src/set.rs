@@ -48,7 +48,7 @@ pub enum NotSet {
 
 impl Borrower {
     /// Makes a step on the socket of this cookie that the process holds, and tells what is in force
-    /// then, as read back.
+    /// then: what was set as read back, the rest as read before.
     ///
     /// # Errors
     /// [`NotSet`]; needs the same rights as [`Borrower::settings()`].
@@ -68,7 +68,7 @@ impl Borrower {
         may_be_touched(&Moment::of(&socket)?, expected.silence, step)?;
         // Nothing that can be held back comes between the first option and the last.
         raw::without_signals(|| make(&socket, &before, step))?;
-        let after = in_force(&socket).map_err(NotSet::Failed)?;
+        let after = read_back(&socket, before, step).map_err(NotSet::Failed)?;
         if step.stands(&after) {
             Ok(after)
         } else {
@@ -78,28 +78,53 @@ impl Borrower {
     }
 }
 
+/// No two sockets ever have one cookie, and that of a Multipath TCP connection is not that of its
+/// subflows.
 fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), NotSet> {
-    match (sockopt::is_mptcp(socket), sockopt::cookie(socket)) {
-        (Ok(true), _) => Err(NotSet::Unreached(Unseen::NotReported)),
-        (Ok(false), Ok(found)) if found == cookie => Ok(()),
-        // Another socket by now, or no socket at all.
-        _ => Err(NotSet::Unreached(Unseen::Vanished)),
+    if sockopt::cookie(socket).is_ok_and(|found| found == cookie) {
+        return Ok(());
     }
+    Err(NotSet::Unreached(match sockopt::is_mptcp(socket) {
+        Ok(true) => Unseen::NotReported,
+        // Another socket by now, or no socket at all.
+        _ => Unseen::Vanished,
+    }))
 }
 
 /// What getsockopt(2) tells; whether a value is inherited it does not.
 fn in_force(socket: &OwnedFd) -> Result<EffectiveTimers> {
-    let value = |value| Effective {
-        value,
-        origin: None,
-    };
     Ok(EffectiveTimers {
         keepalive: sockopt::keepalive(socket)?,
-        idle: value(sockopt::keep_idle(socket)?),
-        interval: value(sockopt::keep_intvl(socket)?),
-        probes: value(sockopt::keep_cnt(socket)?),
+        idle: unexplained(sockopt::keep_idle(socket)?),
+        interval: unexplained(sockopt::keep_intvl(socket)?),
+        probes: unexplained(sockopt::keep_cnt(socket)?),
         user_timeout: sockopt::user_timeout(socket)?,
     })
+}
+
+/// What was set, as it is now. Half of the time that a socket takes goes into reading options, so
+/// that the others are not read once more.
+fn read_back(socket: &OwnedFd, before: EffectiveTimers, step: &Step) -> Result<EffectiveTimers> {
+    let mut now = before;
+    for option in step.order() {
+        match option {
+            SocketOption::KeepaliveOn | SocketOption::KeepaliveOff => {
+                now.keepalive = sockopt::keepalive(socket)?;
+            }
+            SocketOption::Idle(_) => now.idle = unexplained(sockopt::keep_idle(socket)?),
+            SocketOption::Interval(_) => now.interval = unexplained(sockopt::keep_intvl(socket)?),
+            SocketOption::Probes(_) => now.probes = unexplained(sockopt::keep_cnt(socket)?),
+            SocketOption::UserTimeout(_) => now.user_timeout = sockopt::user_timeout(socket)?,
+        }
+    }
+    Ok(now)
+}
+
+const fn unexplained(value: i64) -> Effective {
+    Effective {
+        value,
+        origin: None,
+    }
 }
 
 fn same(one: &EffectiveTimers, other: &EffectiveTimers) -> bool {
