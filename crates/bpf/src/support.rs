@@ -5,6 +5,7 @@ use std::path::Path;
 use sockpulse_linux::support::{Facility, Support};
 
 use crate::error::{Error, Operation};
+use crate::glance::{self, Endings};
 use crate::load::BTF;
 use crate::protect::{self, Hook, PINS};
 use crate::risk::RiskAccepted;
@@ -38,6 +39,8 @@ pub fn facilities(accepted: RiskAccepted) -> Vec<Facility> {
             "rules that ask for the far end of accepted connections",
         ),
         bpffs(Path::new(PINS)),
+        lookup(),
+        tracepoint(),
     ]
 }
 
@@ -103,6 +106,24 @@ fn bpffs(pins: &Path) -> Facility {
         tried,
         "keeping these programs beyond the command's life",
         NO_NEW,
+    )
+}
+
+fn lookup() -> Facility {
+    facility(
+        "BPF socket lookup",
+        glance::try_look(),
+        "`ping` and `reap`: a connection is looked at again and again while it is asked",
+        "connections are asked by `--method option`, through their program's descriptor",
+    )
+}
+
+fn tracepoint() -> Facility {
+    facility(
+        "BPF state tracepoint",
+        Endings::load(1).map(drop),
+        "telling how a connection ended that was being asked or watched",
+        "a connection that was reset while it was asked is told as one that is gone",
     )
 }
 

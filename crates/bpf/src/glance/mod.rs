@@ -4,7 +4,9 @@ mod cells;
 mod endings;
 mod layout;
 
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -61,7 +63,10 @@ impl Look {
 /// (`bpf_skc_lookup_tcp()`, net/core/filter.c), and reads the socket without its lock.
 ///
 /// Nothing is attached: the program runs only while [`look`](Self::look) is called
-/// (`BPF_PROG_TEST_RUN`). Needs `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`.
+/// (`BPF_PROG_TEST_RUN`). One serves all network namespaces, one thread at a time. A look by itself
+/// was measured to take 3 to 4 µs, and 0.6 to 1.5 µs among a thousand or more (Linux 6.18).
+///
+/// Needs `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`; Linux 5.12.
 #[derive(Debug)]
 pub struct Glances {
     program: OwnedFd,
@@ -113,7 +118,13 @@ impl Glances {
         }
         let count = u32::try_from(batch.len()).expect("a run has not that many");
         let ifindex = batch.first().map_or(0, |whom| whom.ifindex);
-        match sys::run_on_packet(self.program.as_fd(), count, ifindex) {
+        let run = || sys::run_on_packet(self.program.as_fd(), count, ifindex);
+        let mut ran = run();
+        // Older kernels say so when a signal came meanwhile.
+        while matches!(&ran, Err(error) if error.kind() == ErrorKind::Interrupted) {
+            ran = run();
+        }
+        match ran {
             Ok(()) => {}
             Err(error) if ifindex != 0 && error.raw_os_error() == Some(ENODEV) => {
                 looks.extend(batch.iter().map(|_| Look::NoDevice));
@@ -125,4 +136,21 @@ impl Glances {
         looks.extend(cells.map(|cell| cell.glance(self.hz).map_or(Look::Gone, Look::Seen)));
         Ok(())
     }
+}
+
+/// Whether the kernel takes the program and runs it.
+pub(crate) fn try_look() -> Result<()> {
+    let nowhere = End {
+        addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        port: 0,
+    };
+    let nobody = Whom {
+        cookie: Cookie(0),
+        local: nowhere,
+        remote: nowhere,
+        ifindex: 0,
+    };
+    // Ticks are reckoned with only when something is seen.
+    let hz = Hz::new(100).expect("kernels have it");
+    Glances::load(hz)?.look(&[nobody], &mut Vec::new())
 }

@@ -100,6 +100,11 @@ impl From<sockpulse_bpf::Error> for CommandError {
                 ErrorKind::NotPermitted,
                 "run as root, grant CAP_BPF and CAP_PERFMON, or use --source pidfd".to_owned(),
             ),
+            Bpf::LookupNotPermitted { .. } => (
+                ErrorKind::NotPermitted,
+                "run as root, grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or use --method option"
+                    .to_owned(),
+            ),
             Bpf::UnknownRisk { .. } => (
                 ErrorKind::Usage,
                 "`sockpulse doctor` lists the risks of this kernel".to_owned(),
