@@ -142,6 +142,9 @@ __noinline int look(struct __sk_buff *skb, __u32 nth)
 	if (!g)
 		return 0;
 	g->flags = 0;
+	/* Sockets that nobody ever asked who they are have none either. */
+	if (!g->cookie)
+		return 0;
 	if (g->asked & QUESTION_IPV6)
 		skc = bpf_skc_lookup_tcp(skb, (void *)&g->ends, sizeof(g->ends.ipv6),
 					 BPF_F_CURRENT_NETNS, 0);

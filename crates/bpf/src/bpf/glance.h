@@ -8,8 +8,8 @@
 
 #include "kernel.h"
 
-/* Looks of one run. */
-#define GLANCES 1024
+/* Looks of one run, during which the processor does no other work for the network. */
+#define GLANCES 256
 
 enum question_flag {
 	QUESTION_IPV6 = 1 << 0,		/* the tuple is one of IPv6, and not of mapped IPv4 */

@@ -12,7 +12,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 use super::Whom;
 
 /// Looks of one run: `GLANCES`.
-pub(super) const MOST: usize = 1024;
+pub(super) const MOST: usize = 256;
 
 /// `struct glance`.
 #[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -166,5 +166,116 @@ impl Cell {
 
     const fn has(&self, flag: u32) -> bool {
         self.flags.get() & flag != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sockpulse_core::End;
+
+    use super::*;
+
+    fn hz() -> Hz {
+        Hz::new(250).unwrap()
+    }
+
+    fn whom(local: &str, remote: &str) -> Whom {
+        let end = |addr: &str, port| End {
+            addr: addr.parse().unwrap(),
+            port,
+        };
+        Whom {
+            cookie: Cookie(7),
+            local: end(local, 0x0102),
+            remote: end(remote, 0x0304),
+            ifindex: 0,
+        }
+    }
+
+    fn seen(change: impl FnOnce(&mut Cell)) -> Glance {
+        let mut cell = Cell::new_zeroed();
+        cell.flags.set(flag::SEEN);
+        cell.state = 1;
+        change(&mut cell);
+        cell.glance(hz()).unwrap()
+    }
+
+    #[test]
+    fn questions_are_put_as_the_peer_would_address_a_segment() {
+        for (local, remote) in [
+            ("10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.2"),
+        ] {
+            let cell = Cell::of(&whom(local, remote));
+            assert_eq!(cell.ends[..12], [10, 0, 0, 2, 10, 0, 0, 1, 3, 4, 1, 2]);
+            assert_eq!(cell.ends[12..], [0; 24]);
+            assert_eq!((cell.cookie.get(), cell.asked.get()), (7, 0));
+        }
+        let cell = Cell::of(&whom("fe80::1", "fe80::2"));
+        assert_eq!((cell.ends[15], cell.ends[31]), (2, 1));
+        assert_eq!(cell.ends[32..], [3, 4, 1, 2]);
+        assert_eq!(cell.asked.get(), question::IPV6);
+    }
+
+    #[test]
+    fn what_was_not_seen_gives_none() {
+        let glance = |flags, state| {
+            let mut cell = Cell::new_zeroed();
+            cell.flags.set(flags);
+            cell.state = state;
+            cell.glance(hz())
+        };
+        assert!(glance(flag::SEEN, 1).is_some());
+        assert_eq!(glance(0, 1), None);
+        assert_eq!(glance(flag::SEEN, 0), None);
+        assert_eq!(glance(flag::SEEN, 99), None);
+    }
+
+    #[test]
+    fn the_timeout_is_the_one_before_backing_off() {
+        let measured = seen(|cell| {
+            cell.srtt.set(8 * 150);
+            cell.rttvar.set(200_000);
+            cell.rto.set(800);
+        });
+        assert_eq!(measured.srtt, Some(Duration::from_micros(150)));
+        assert_eq!(measured.rto, Duration::from_micros(200_150));
+        let never = seen(|cell| cell.rto.set(250));
+        assert_eq!((never.srtt, never.rto), (None, Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_window_is_scaled_into_its_field() {
+        let field = |bytes, scale| {
+            seen(|cell| {
+                cell.window.set(bytes);
+                cell.window_scale = scale;
+            })
+            .window
+        };
+        assert_eq!(field(65_536, 7), 512);
+        assert_eq!(field(65_535, 0), 65_535);
+        assert_eq!(field(1 << 20, 0), u16::MAX);
+        assert_eq!(field(127, 7), 0);
+        assert_eq!(field(u32::MAX, 40), 0, "no such scale");
+    }
+
+    #[test]
+    fn zero_and_minus_one_mean_none() {
+        let plain = seen(|cell| cell.hop_limit.set(-1));
+        assert_eq!(
+            (plain.hop_limit, plain.soft_error, plain.timestamps),
+            (None, None, None)
+        );
+        let full = seen(|cell| {
+            cell.hop_limit.set(64);
+            cell.soft_error.set(113);
+            cell.flags.set(flag::SEEN | flag::TIMESTAMPS);
+            cell.received_age.set(500);
+            cell.acked_age.set(250);
+        });
+        assert_eq!((full.hop_limit, full.soft_error), (Some(64), Some(113)));
+        assert!(full.timestamps.is_some());
+        assert_eq!(full.silence, Duration::from_secs(1));
     }
 }

@@ -1,10 +1,14 @@
-//! The iterators on real sockets. Tests named `root_…` need `CAP_BPF`, `CAP_PERFMON` and
+//! The programs that read sockets, on real ones. Tests named `root_…` need `CAP_BPF`, `CAP_PERFMON` and
 //! `CAP_SYS_ADMIN`; each makes a network namespace of its own and leaves nothing behind.
 
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod entries;
+#[cfg(test)]
+mod glances;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
@@ -15,3 +19,5 @@ mod setting;
 mod sockets;
 #[cfg(test)]
 mod speed;
+#[cfg(test)]
+mod wire;

@@ -3,10 +3,13 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use sockpulse_bpf::glance::{Endings, Glances};
 use sockpulse_bpf::{Counting, IterTcp, Reader, TaskFile, records};
 use sockpulse_core::Hz;
 
 use crate::common::*;
+use crate::glances::whom;
+use crate::wire::reset_on_close;
 
 /// Connections; both ends are in this process, which may hold 20,000 descriptors on a small machine.
 const CONNECTIONS: usize = 9_900;
@@ -64,6 +67,64 @@ fn root_speed_is_printed() {
             print(name, counted, started.elapsed());
             assert!(counted >= sockets);
         }
+    });
+}
+
+#[test]
+fn root_speed_of_looks_is_printed() {
+    in_namespace(|| {
+        let started = Instant::now();
+        let mut glances = Glances::load(hz()).unwrap();
+        println!("loading: {:?}", started.elapsed());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let pairs: Vec<_> = (0..room_for(9_900))
+            .map(|_| {
+                (
+                    TcpStream::connect(at).unwrap(),
+                    listener.accept().unwrap().0,
+                )
+            })
+            .collect();
+        let whom: Vec<_> = pairs.iter().map(|(client, _)| whom(client)).collect();
+        for count in [1, 10, 100, 1000, 10_000] {
+            let some = &whom[..whom.len().min(count)];
+            let mut answers = Vec::with_capacity(some.len());
+            let rounds = (0..50).map(|_| {
+                answers.clear();
+                let started = Instant::now();
+                glances.look(some, &mut answers).unwrap();
+                started.elapsed()
+            });
+            let best = rounds.min().unwrap();
+            assert!(answers.iter().all(|look| look.glance().is_some()));
+            let each = best.as_nanos() / u128::try_from(some.len()).unwrap();
+            println!("{} looks in {best:?}, {each} ns each", some.len());
+        }
+    });
+}
+
+#[test]
+fn root_the_cost_of_watching_endings_is_printed() {
+    in_namespace(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let connect = || {
+            let started = Instant::now();
+            for _ in 0..500 {
+                let client = TcpStream::connect(at).unwrap();
+                let (server, _) = listener.accept().unwrap();
+                reset_on_close(&client);
+                drop((client, server));
+            }
+            started.elapsed() / 500
+        };
+        let best = |round: &dyn Fn() -> Duration| (0..15).map(|_| round()).min().unwrap();
+        let without = best(&connect);
+        let mut endings = Endings::load(1000).unwrap();
+        endings.watch(&[cookie(&listener)]).unwrap();
+        let with = best(&connect);
+        println!("a connection takes {without:?}, and {with:?} while others are watched");
     });
 }
 
