@@ -3,10 +3,12 @@
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use sockpulse_bpf::glance::{Look, Whom};
 use sockpulse_bpf::{Kind, Record};
 use sockpulse_core::{Connection, Observed, TcpState, Timer, TimerKind, Unseen};
 
 use crate::common::*;
+use crate::glances::look;
 
 /// The one connection with this local port that the tcp iterator shows in the state.
 fn with_port(records: &[Record], port: u16, state: TcpState) -> Option<(Kind, Connection)> {
@@ -18,6 +20,15 @@ fn with_port(records: &[Record], port: u16, state: TcpState) -> Option<(Kind, Co
     let first = found.next();
     assert_eq!(found.next(), None);
     first
+}
+
+fn to(connection: &Connection) -> Whom {
+    Whom {
+        cookie: connection.id.cookie,
+        local: connection.id.local,
+        remote: connection.id.remote,
+        ifindex: connection.ifindex,
+    }
 }
 
 fn timer(connection: &Connection) -> Timer {
@@ -141,6 +152,7 @@ fn root_a_request_is_an_entry_in_syn_received() {
         assert_eq!(seen.settings, Observed::Unknown(Unseen::NoSocket));
         assert_eq!(seen.retransmits, Some(0));
         assert_eq!(timer(&seen).kind, TimerKind::SynAck);
+        assert_eq!(look(to(&seen)), Look::Gone);
     });
 }
 
@@ -194,6 +206,7 @@ fn root_multipath_sockets_are_told_from_their_subflows() {
         assert_eq!(subflow.state, TcpState::Established);
         assert_eq!(subflow.id.remote.port, at.port());
         assert_eq!(subflow.settings.known(), Some(settings));
+        assert!(look(to(&subflow)).glance().unwrap().mptcp);
     });
 }
 

@@ -35,7 +35,7 @@ fn looks(glances: &mut Glances, whom: &[Whom]) -> Vec<Look> {
     looks
 }
 
-fn look(whom: Whom) -> Look {
+pub(crate) fn look(whom: Whom) -> Look {
     looks(&mut Glances::load(hz()).unwrap(), &[whom])[0]
 }
 
