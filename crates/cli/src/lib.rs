@@ -36,6 +36,7 @@ mod settings;
 pub mod sink;
 pub mod software;
 mod stdout;
+mod stop;
 pub mod survey;
 mod svg;
 mod table;

@@ -1,13 +1,10 @@
 //! Timers that were armed before the default was lowered, armed anew, a few at a time.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 use sockpulse_core::{Coverage, Unseen as Why, human};
 use sockpulse_linux::rearm::NotRearmed;
 
@@ -16,6 +13,7 @@ use super::impact::{Impact, Waiting};
 use crate::coverage::{counted, shown};
 use crate::error::Exit;
 use crate::sink::ChangeSink;
+use crate::stop;
 
 /// What reaching into a process needs.
 const PTRACE: &str = "run as root, or grant CAP_SYS_PTRACE";
@@ -88,7 +86,7 @@ pub(super) fn all(
 ) -> Rearmed {
     let mut rearmed = Rearmed::default();
     let count = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
-    let stop = interruption();
+    let stop = stop::interruption();
     if count > 1 && spread > Duration::from_secs(1) {
         // There is nowhere to say that stderr is closed.
         let _ = writeln!(
@@ -109,17 +107,6 @@ pub(super) fn all(
         rearmed.count(sink, one);
     }
     rearmed
-}
-
-/// Set by the first signal that would end us; the second one does.
-fn interruption() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        // Without a handler the signal ends us, as it does elsewhere.
-        let _ = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&stop)));
-    }
-    stop
 }
 
 /// Whether the time came; not if it was stopped before. Short waits are left out: they add up to the
