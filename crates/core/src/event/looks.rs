@@ -37,6 +37,18 @@ struct Known {
 }
 
 impl Looks {
+    /// How many connections there were at the last look.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Takes a socket that is there, and tells what happened to it.
     pub fn see(&mut self, at: Duration, connection: &Connection, tell: &mut dyn FnMut(Event)) {
         let cookie = connection.id.cookie;

@@ -25,7 +25,8 @@ pub struct Event {
     /// The connection as it was at that moment; where it ended, right before. Its silence and its
     /// unanswered probes are those of the moment.
     pub connection: Connection,
-    /// How long ago it was established; `None` for one that is older than the watch.
+    /// How long ago it began: with the call of connect(2), or with the end of the handshake where the
+    /// peer connected. `None` for one that is older than the watch.
     pub age: Option<Duration>,
     /// Who began it, where that is known. The processes that hold it, as far as they were seen, are the
     /// connection's owner.
