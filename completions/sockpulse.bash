@@ -58,6 +58,9 @@ _sockpulse() {
             sockpulse,unprotect)
                 cmd="sockpulse__subcmd__unprotect"
                 ;;
+            sockpulse,watch)
+                cmd="sockpulse__subcmd__watch"
+                ;;
             sockpulse__subcmd__defaults,get)
                 cmd="sockpulse__subcmd__defaults__subcmd__get"
                 ;;
@@ -109,6 +112,9 @@ _sockpulse() {
             sockpulse__subcmd__help,unprotect)
                 cmd="sockpulse__subcmd__help__subcmd__unprotect"
                 ;;
+            sockpulse__subcmd__help,watch)
+                cmd="sockpulse__subcmd__help__subcmd__watch"
+                ;;
             sockpulse__subcmd__help__subcmd__defaults,get)
                 cmd="sockpulse__subcmd__help__subcmd__defaults__subcmd__get"
                 ;;
@@ -125,7 +131,7 @@ _sockpulse() {
 
     case "${cmd}" in
         sockpulse)
-            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect unprotect undo lab doctor explain plan completions man run help"
+            opts="-o -v -h -V --output --color --verbose --help --version audit list defaults protect unprotect undo watch lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -551,7 +557,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__help)
-            opts="audit list defaults protect unprotect undo lab doctor explain plan completions man run help"
+            opts="audit list defaults protect unprotect undo watch lab doctor explain plan completions man run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -802,6 +808,20 @@ _sockpulse() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        sockpulse__subcmd__help__subcmd__watch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         sockpulse__subcmd__lab)
             opts="-o -v -h --slow --idle --interval --probes --user-timeout --loss --nat-timeout --output --color --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -947,7 +967,7 @@ _sockpulse() {
             return 0
             ;;
         sockpulse__subcmd__man)
-            opts="-o -v -h --output --color --verbose --help audit list defaults protect unprotect undo run lab doctor explain plan completions man"
+            opts="-o -v -h --output --color --verbose --help audit list defaults protect unprotect undo run watch lab doctor explain plan completions man"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1313,6 +1333,116 @@ _sockpulse() {
                     ;;
                 -o)
                     COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sockpulse__subcmd__watch)
+            opts="-o -v -h --program --pid --unit --container --cgroup --local --remote --port --state --silent-for --exposure --netns --detect-within --source --accept-kernel-risk --events --for --count --method --every --cgroup-root --output --color --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --program)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --container)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --local)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --remote)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state)
+                    COMPREPLY=($(compgen -W "established syn-sent syn-received fin-wait-1 fin-wait-2 time-wait closed close-wait last-ack listen closing" -- "${cur}"))
+                    return 0
+                    ;;
+                --silent-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exposure)
+                    COMPREPLY=($(compgen -W "unprotected slow fragile protected probing local unknown" -- "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --detect-within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
+                    COMPREPLY=($(compgen -W "auto task-file iter-tcp pidfd sock-diag" -- "${cur}"))
+                    return 0
+                    ;;
+                --accept-kernel-risk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --events)
+                    COMPREPLY=($(compgen -W "opened probing recovered died closed changed" -- "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --method)
+                    COMPREPLY=($(compgen -W "auto bpf scan" -- "${cur}"))
+                    return 0
+                    ;;
+                --every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json jsonl csv" -- "${cur}"))
                     return 0
                     ;;
                 --color)

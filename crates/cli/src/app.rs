@@ -16,6 +16,7 @@ use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
 use crate::{
     append, audit, defaults, explain, generate, lab, list, plan, protect, run as start, stdout,
+    watch,
 };
 
 /// How output is to look.
@@ -132,6 +133,7 @@ fn dispatch(
         Command::Unprotect(args) => protect::end(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),
         Command::Run(args) => start::run(args),
+        Command::Watch(args) => watch::run(args, &face, machine, out, stderr),
         Command::Lab(args) => lab::run_command(args, &face, out),
         Command::Doctor(args) => doctor(args, &face, machine, out),
         Command::Explain(args) => explain::run(args, &face, machine, out, stderr),

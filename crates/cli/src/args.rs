@@ -103,6 +103,9 @@ pub(crate) enum Command {
     /// Start one program with keepalive on all its TCP sockets, without root.
     #[command(long_about = crate::run::args::ABOUT)]
     Run(crate::run::args::RunArgs),
+    /// What happens to connections, as it happens: opened, silent, recovered, dead and why.
+    #[command(long_about = crate::watch::args::ABOUT)]
+    Watch(crate::watch::args::WatchArgs),
     /// Break a connection in a network of its own, and hold the kernel against the prediction.
     #[command(long_about = crate::lab::ABOUT)]
     Lab(crate::lab::LabArgs),
@@ -244,7 +247,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "protect", "unprotect", "undo", "run", "lab", "doctor", "explain", "plan",
+            "audit", "list", "defaults", "protect", "unprotect", "undo", "run", "watch", "lab", "doctor", "explain", "plan",
             "completions",
             "man"
         ]

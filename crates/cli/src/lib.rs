@@ -43,6 +43,7 @@ mod table;
 mod terminal;
 mod values;
 pub mod walk;
+pub mod watch;
 
 pub use app::{command, main, run, tell_panics};
 pub use explain::page;

@@ -1,4 +1,4 @@
-//! What the faces ask of the machine: four functions, so that tests can put others in their place.
+//! What the faces ask of the machine: five functions, so that tests can put others in their place.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use crate::error::{CommandError, Exit};
 use crate::options::{DoctorOptions, Here, SurveyOptions, Surveyed};
 use crate::row::Row;
 use crate::sink::ChangeSink;
+use crate::watch::source::{EventOptions, EventSource};
 
 /// Receives rows one by one. When it fails, reading stops and the error is returned through
 /// [`CommandError::output`].
@@ -25,6 +26,9 @@ pub type Defaults = fn() -> Result<Here, CommandError>;
 /// Opens the way to everything that commands change.
 pub type Changes = fn() -> Box<dyn ChangeSink>;
 
+/// Begins to tell what happens to connections.
+pub type Events = fn(&EventOptions) -> Result<Box<dyn EventSource>, CommandError>;
+
 /// Where commands get their facts.
 #[derive(Clone, Copy)]
 pub struct Machine {
@@ -36,6 +40,8 @@ pub struct Machine {
     pub defaults: Defaults,
     /// Changes the machine.
     pub changes: Changes,
+    /// Tells of events.
+    pub events: Events,
 }
 
 impl Machine {
@@ -45,6 +51,7 @@ impl Machine {
         doctor: crate::doctor::run,
         defaults: here,
         changes: crate::sink::this_machine,
+        events: crate::watch::kernel::attach,
     };
 }
 

@@ -172,6 +172,14 @@ pub(crate) fn listener() -> Connection {
     connection
 }
 
+/// What a listener of several processes accepted.
+pub(crate) fn accepted() -> Connection {
+    let mut connection = known();
+    connection.id.cookie = Cookie(44);
+    connection.owner.processes = listener().owner.processes;
+    connection
+}
+
 /// TIME-WAIT: no socket, no process, a timer.
 pub(crate) fn time_wait() -> Connection {
     let none = Unseen::NoSocket;
@@ -265,6 +273,7 @@ pub(crate) fn machine(survey: Survey) -> Machine {
             })
         },
         changes: || panic!("not under test"),
+        events: |_| panic!("not under test"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, StringValueParser, TypedValueParser};
 use clap_complete::Shell;
+use sockpulse_core::event::Name;
 use sockpulse_core::selector::parse_state;
 use sockpulse_core::{Code, Exposure, Namespace, TcpState, parse_duration};
 use sockpulse_preload::Mode;
@@ -12,6 +13,7 @@ use crate::fields::{Direction, FIELDS, Field};
 use crate::listing::Sort;
 use crate::options::{NetnsChoice, OutputFormat, SourceChoice};
 use crate::run::args::Method;
+use crate::watch::args::Method as Watching;
 
 /// A parser of words from a fixed set. clap shows them in help, in completions and in the error,
 /// where it proposes the nearest.
@@ -71,6 +73,19 @@ pub(crate) fn run_method() -> impl TypedValueParser<Value = Method> {
         ("auto", Method::Auto),
         ("seccomp", Method::Seccomp),
         ("preload", Method::Preload),
+    ])
+}
+
+/// Kinds of events, as they are asked for.
+pub(crate) fn event() -> impl TypedValueParser<Value = Name> {
+    words(Name::ASKED.map(|name| (name.name(), name)))
+}
+
+pub(crate) fn watch_method() -> impl TypedValueParser<Value = Watching> {
+    words([
+        ("auto", Watching::Auto),
+        ("bpf", Watching::Bpf),
+        ("scan", Watching::Scan),
     ])
 }
 

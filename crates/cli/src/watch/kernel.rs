@@ -1,0 +1,238 @@
+//! Events as the kernel tells them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+use sockpulse_bpf::watch::{self, Happening, Kinds, Known, Wanted, Watcher, What};
+use sockpulse_core::event::{
+    Cause, Changed, Death, Ending, Event, Item, Kind, Name, Opener, Program, Side, Source,
+};
+use sockpulse_core::machine::SocketOption;
+use sockpulse_core::protect::{Asked, Mode, Rule, Table};
+use sockpulse_core::{Observed, Selector, TcpState, UserTimeout};
+use sockpulse_linux::Proc;
+use sockpulse_linux::cgroup::{self, Places};
+
+use super::source::{EventOptions, EventSource, More, Occurrence};
+use crate::error::{CommandError, ErrorKind};
+
+/// The kernel, told what is wanted.
+struct Kernel {
+    watcher: Watcher,
+    wanted: Vec<Name>,
+    places: Places,
+    happened: Vec<Happening>,
+}
+
+/// Attaches to the kernel: from now on nothing is missed but what is counted as lost.
+///
+/// # Errors
+/// When this kernel or these privileges do not allow it.
+pub(crate) fn attach(options: &EventOptions) -> Result<Box<dyn EventSource>, CommandError> {
+    let proc = Proc::default();
+    let hz = sockpulse_linux::hz().ok_or_else(|| {
+        let message = "failed to measure the kernel's tick rate, by which its times count";
+        CommandError::new(ErrorKind::Incomplete, message).hint("use --method scan")
+    })?;
+    let among = among(&options.selector);
+    let cgroup = options.cgroup.clone().or_else(|| cgroup::root(&proc));
+    let watcher = Watcher::load(&Wanted {
+        kinds: kinds(&options.events),
+        among: among.as_ref(),
+        cgroup: cgroup.as_deref(),
+        hz,
+    })?;
+    Ok(Box::new(Kernel {
+        watcher,
+        wanted: options.events.clone(),
+        places: Places::new(proc),
+        happened: Vec::new(),
+    }))
+}
+
+impl EventSource for Kernel {
+    fn next(
+        &mut self,
+        timeout: Duration,
+        told: &mut Vec<Occurrence>,
+    ) -> Result<More, CommandError> {
+        self.watcher.next(timeout, &mut self.happened)?;
+        if self.happened.is_empty() {
+            return Ok(More::Comes);
+        }
+        let clocks = Clocks::now();
+        for happening in self.happened.drain(..) {
+            let event = event(happening, clocks);
+            if !event.kind.name().is_in(&self.wanted) {
+                continue;
+            }
+            let pid = event.opener.map(|opener| opener.program().pid);
+            let cgroup = event.connection.owner.cgroup;
+            let place = self.places.place(cgroup, pid).clone();
+            told.push(Occurrence { event, place });
+        }
+        Ok(More::Comes)
+    }
+
+    fn lost(&mut self) -> Result<u64, CommandError> {
+        Ok(self.watcher.lost()?)
+    }
+}
+
+fn kinds(events: &[Name]) -> Kinds {
+    let kind = |name: &Name| match name {
+        Name::Opened => Kinds::OPENED,
+        Name::Probing => Kinds::PROBING,
+        Name::Recovered => Kinds::RECOVERED,
+        Name::Died => Kinds::DIED,
+        Name::Closed => Kinds::CLOSED,
+        Name::Changed => Kinds::CHANGED,
+        Name::Gone => Kinds::NONE,
+    };
+    events
+        .iter()
+        .map(kind)
+        .fold(Kinds::NONE, |all, kind| all.with(kind))
+}
+
+/// What of the selectors the kernel can hold against a connection; `None` where that is nothing, or
+/// too much for it. What it lets through is looked at again.
+fn among(selector: &Selector) -> Option<Table> {
+    let selector = Selector {
+        states: Vec::new(),
+        silent_for: None,
+        exposures: Vec::new(),
+        ..selector.clone()
+    };
+    if selector.is_empty() {
+        return None;
+    }
+    let rule = Rule {
+        name: "watch".into(),
+        selector,
+        asked: Asked::default(),
+        mode: Mode::Fill,
+        include_local: true,
+    };
+    Table::compile(&[rule]).ok()
+}
+
+/// Two clocks, read at the same time.
+#[derive(Debug, Clone, Copy)]
+struct Clocks {
+    since_boot: Duration,
+    since_1970: Duration,
+}
+
+impl Clocks {
+    fn now() -> Self {
+        let boot = clock_gettime(ClockId::Boottime);
+        Self {
+            since_boot: Duration::try_from(boot).unwrap_or_default(),
+            since_1970: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// A moment that was counted since the machine started.
+    fn since_1970(self, moment: Duration) -> Duration {
+        let ago = self.since_boot.saturating_sub(moment);
+        self.since_1970.saturating_sub(ago)
+    }
+}
+
+fn event(happening: Happening, clocks: Clocks) -> Event {
+    let opener = happening.program.and_then(opener);
+    let mut event = Event {
+        at: clocks.since_1970(happening.at),
+        kind: kind(&happening),
+        connection: happening.connection,
+        age: happening
+            .opened
+            .map(|opened| happening.at.saturating_sub(opened)),
+        opener,
+        source: Source::Bpf,
+    };
+    if let What::Recovered { silence } = happening.what {
+        event.connection.silence_ms = u64::try_from(silence.as_millis()).ok();
+    }
+    event
+}
+
+fn kind(happening: &Happening) -> Kind {
+    match &happening.what {
+        What::Opened => Kind::Opened(match happening.program.map(|program| program.known) {
+            Some(Known::Connected) => Side::Connected,
+            Some(Known::Listened) => Side::Accepted,
+            _ => Side::Unknown,
+        }),
+        What::Probing => Kind::Probing,
+        What::Recovered { .. } => Kind::Recovered { unanswered: 0 },
+        What::Died(ending) => Kind::Died(death(happening, ending)),
+        What::Closed => Kind::Closed,
+        What::Changed(change) => {
+            let (item, value) = item(change.option);
+            let by = Some(named(change.by));
+            Kind::Changed(Changed { item, value, by })
+        }
+        // A newer sort of event than is known here tells at least that the connection is there.
+        _ => Kind::Opened(Side::Unknown),
+    }
+}
+
+fn death(happening: &Happening, ending: &watch::Ending) -> Death {
+    let connection = &happening.connection;
+    let timers = connection.settings.known();
+    let connecting = connection.state == TcpState::SynSent;
+    // What was in flight when it was given up had been sent again before.
+    let resent = connection.retransmits.is_some_and(|count| count > 0);
+    let queued = connection.unacked_bytes.unwrap_or(0);
+    let queued = u32::try_from(queued).unwrap_or(u32::MAX);
+    let cause = Cause::of(&Ending {
+        errno: ending.errno,
+        state: connection.state,
+        orphan: connection.orphan == Observed::Known(true),
+        user_timeout: timers.map_or(UserTimeout::OFF, |timers| timers.user_timeout),
+        unacked: if resent { queued } else { 0 },
+        unsent: if resent { 0 } else { queued },
+        reset: Some(ending.reset),
+        window_probed: None,
+        connecting: happening
+            .opened
+            .filter(|_| connecting)
+            .map(|opened| happening.at.saturating_sub(opened)),
+    });
+    Death {
+        cause,
+        errno: ending.errno,
+        by: ending.by.map(named).filter(|_| cause == Cause::Destroyed),
+    }
+}
+
+fn item(option: SocketOption) -> (Item, u32) {
+    match option {
+        SocketOption::KeepaliveOn => (Item::Keepalive, 1),
+        SocketOption::KeepaliveOff => (Item::Keepalive, 0),
+        SocketOption::Idle(idle) => (Item::Idle, idle.get().into()),
+        SocketOption::Interval(interval) => (Item::Interval, interval.get().into()),
+        SocketOption::Probes(probes) => (Item::Probes, probes.get().into()),
+        SocketOption::UserTimeout(timeout) => (Item::UserTimeout, timeout.get()),
+    }
+}
+
+fn opener(program: watch::Program) -> Option<Opener> {
+    match program.known {
+        Known::Connected => Some(Opener::Connected(named(program))),
+        Known::Listened => Some(Opener::Listened(named(program))),
+        // Who made another call need not be whose connection it is.
+        Known::Called => None,
+    }
+}
+
+const fn named(program: watch::Program) -> Program {
+    Program {
+        pid: program.pid,
+        comm: program.comm,
+    }
+}

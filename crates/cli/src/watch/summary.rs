@@ -1,0 +1,101 @@
+//! What was told, all in all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sockpulse_core::event::{Event, Kind, Name, Source};
+use sockpulse_core::human;
+
+use crate::coverage::{counted, grouped};
+
+/// Counts.
+#[derive(Debug)]
+pub(super) struct Summary {
+    /// Who tells.
+    pub(super) source: Source,
+    /// Connections that were there at the beginning.
+    pub(super) connections: u64,
+    /// Namespaces that were looked into then.
+    pub(super) namespaces: u64,
+    /// How long it was.
+    pub(super) watched: Duration,
+    /// Events that nobody took in time.
+    pub(super) lost: u64,
+    events: BTreeMap<Name, u64>,
+    causes: BTreeMap<&'static str, u64>,
+}
+
+impl Summary {
+    pub(super) const fn new(source: Source) -> Self {
+        Self {
+            source,
+            connections: 0,
+            namespaces: 0,
+            watched: Duration::ZERO,
+            lost: 0,
+            events: BTreeMap::new(),
+            causes: BTreeMap::new(),
+        }
+    }
+
+    /// Counts an event that was told.
+    pub(super) fn count(&mut self, event: &Event) {
+        *self.events.entry(event.kind.name()).or_default() += 1;
+        if let Kind::Died(death) = &event.kind {
+            *self.causes.entry(death.cause.name()).or_default() += 1;
+        }
+    }
+
+    /// How many were told.
+    pub(super) fn told(&self) -> u64 {
+        self.events.values().sum()
+    }
+
+    /// By name.
+    pub(super) fn events(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.events
+            .iter()
+            .map(|(name, count)| (name.name(), *count))
+    }
+
+    /// Deaths by cause.
+    pub(super) fn causes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.causes.iter().map(|(name, count)| (*name, *count))
+    }
+
+    /// `watching 1,204 connections in 3 namespaces, told by the kernel`.
+    pub(super) fn beginning(&self, every: Duration) -> String {
+        let how = match self.source {
+            Source::Bpf => "told by the kernel".to_owned(),
+            Source::Scan => format!("by looking every {}", human(every)),
+        };
+        format!(
+            "watching {} in {}, {how}",
+            counted(self.connections, "connection"),
+            counted(self.namespaces, "namespace"),
+        )
+    }
+
+    /// `watched 12m for 14 events: opened 10, died 4 (keepalive 3, reset 1); none lost`.
+    pub(super) fn end(&self) -> String {
+        let watched =
+            Duration::from_millis(u64::try_from(self.watched.as_millis()).unwrap_or(u64::MAX));
+        let mut line = format!("{} in {}", counted(self.told(), "event"), human(watched));
+        for (at, (name, count)) in self.events().enumerate() {
+            line.push_str(if at == 0 { ": " } else { ", " });
+            line.push_str(&format!("{name} {}", grouped(count)));
+            if name == Name::Died.name() {
+                let causes = self
+                    .causes()
+                    .map(|(cause, n)| format!("{cause} {}", grouped(n)));
+                line.push_str(&format!(" ({})", causes.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        let lost = match self.lost {
+            0 => "none".to_owned(),
+            lost => grouped(lost).to_string(),
+        };
+        line.push_str(&format!("; {lost} lost"));
+        line
+    }
+}
