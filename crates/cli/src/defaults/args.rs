@@ -187,7 +187,8 @@ pub(crate) struct ResetArgs {
 Without a number the last change that stands is taken back: one of set or of reset, whichever came \
 last, but not an undo. The next undo goes on to the change before it. What someone else set since is \
 left alone and told. A change of which nothing is left to be put back, as after a boot, counts as \
-undone.
+undone. What one command changed in two steps, as protect does with a rule and with what is open, is \
+taken back together, whichever of its numbers is named.
 
 Examples:
   sockpulse undo --list

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value as Json, json};
 use sockpulse_core::change::{
     Change, Record, Revert, SetBy, Target, Transaction, UNDO, Undoes, Value, live, made, revert,
-    set_by,
+    set_by, with_their_commands,
 };
 use sockpulse_core::{Gap, human};
 use sockpulse_linux::Error;
@@ -88,6 +88,7 @@ fn connections(
     report.field("dry_run", args.writing.dry_run.into());
     report.field("id", undone.id.into());
     report.field("changes", Json::Array(Vec::new()));
+    report.field("rules", undone.rules);
     report.field("connections", undone.document);
     let rest = if others.is_empty() {
         Rest::Nothing
@@ -331,7 +332,7 @@ fn chosen<'a>(
     past: &'a Past,
     now: u64,
 ) -> Result<Vec<&'a Transaction>, CommandError> {
-    let mut chosen: Vec<&Transaction> = match (args.id, args.since) {
+    let chosen: Vec<&Transaction> = match (args.id, args.since) {
         (Some(id), _) => {
             let mut all = past.transactions.iter();
             let found = all.find(|transaction| transaction.id == id);
@@ -345,6 +346,7 @@ fn chosen<'a>(
         }
         (None, None) => live(&past.transactions).pop().into_iter().collect(),
     };
+    let mut chosen = with_their_commands(&past.transactions, &chosen);
     chosen.reverse();
     Ok(chosen)
 }
@@ -366,8 +368,11 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
             (_, true) => ", undone",
             _ => "",
         };
+        let part = transaction.continues.map_or(String::new(), |before| {
+            format!(", of one command with {before}")
+        });
         report.say(format!(
-            "{}  {}  {}: {}{state}",
+            "{}  {}  {}: {}{part}{state}",
             transaction.id,
             journal::moment(transaction.at),
             shown(&transaction.command),
@@ -395,6 +400,7 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
             "command": transaction.command,
             "undoes": transaction.undoes.wholly,
             "undoes_partly": transaction.undoes.partly,
+            "continues": transaction.continues,
             "undone": undone,
             "changes": transaction.records.iter().map(of_record).collect::<Vec<_>>(),
         }));

@@ -1,7 +1,7 @@
 //! The lines of the journal.
 //!
 //! ```text
-//! {"schema_version":1,"kind":"intent","id":7,"at":"2026-…Z","command":"…","undoes":[],"undoes_partly":[],"changes":[…]}
+//! {"schema_version":1,"kind":"intent","id":7,"at":"2026-…Z","command":"…","undoes":[],"undoes_partly":[],"continues":null,"changes":[…]}
 //! {"schema_version":1,"kind":"outcome","id":7,"at":"2026-…Z","outcomes":["done",…]}
 //! ```
 
@@ -24,6 +24,7 @@ pub(super) fn intent(
     at: u64,
     command: &str,
     undoes: &Undoes,
+    continues: Option<u64>,
     changes: &[Change],
 ) -> String {
     json!({
@@ -34,6 +35,7 @@ pub(super) fn intent(
         "command": command,
         "undoes": undoes.wholly,
         "undoes_partly": undoes.partly,
+        "continues": continues,
         "changes": changes.iter().map(of_change).collect::<Vec<_>>(),
     })
     .to_string()
@@ -125,6 +127,7 @@ fn transaction(id: u64, json: &Json) -> Option<Transaction> {
             wholly: ids(&json["undoes"])?,
             partly: ids(&json["undoes_partly"])?,
         },
+        continues: json["continues"].as_u64(),
         records: records.collect::<Option<_>>()?,
     })
 }

@@ -225,8 +225,24 @@ impl Journal {
         undoes: &Undoes,
         changes: &[Change],
     ) -> Result<Begun, CommandError> {
+        self.continue_with(None, at, command, undoes, changes)
+    }
+
+    /// As [`intend`](Self::intend); what the same command did in this transaction before is undone
+    /// together with it.
+    ///
+    /// # Errors
+    /// When it did not reach the disk.
+    pub(crate) fn continue_with(
+        &mut self,
+        before: Option<u64>,
+        at: u64,
+        command: &str,
+        undoes: &Undoes,
+        changes: &[Change],
+    ) -> Result<Begun, CommandError> {
         let id = self.past.next_id();
-        let intent = line::intent(id, at, command, undoes, changes);
+        let intent = line::intent(id, at, command, undoes, before, changes);
         self.append(&intent)?;
         self.past.last_id = id;
         Ok(Begun { id })

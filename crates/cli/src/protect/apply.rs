@@ -49,6 +49,8 @@ pub(super) struct Timing {
 pub(super) struct Transaction<'a> {
     pub(super) command: &'a str,
     pub(super) undoes: Undoes,
+    /// What the same command did before, which is undone together with it.
+    pub(super) continues: Option<u64>,
     pub(super) reason: String,
     /// Sockets that are planned so far.
     pub(super) sockets: u64,
@@ -77,7 +79,8 @@ impl<'a> Setting<'a> {
             after: Value::Text(name.clone()),
             reason: transaction.reason.clone(),
         };
-        let begun = journal.intend(
+        let begun = journal.continue_with(
+            transaction.continues,
             sink.clock(),
             transaction.command,
             &transaction.undoes,

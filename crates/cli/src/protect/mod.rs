@@ -60,7 +60,8 @@ pub(crate) fn run(
         None
     };
     let existing = if args.sets_existing() {
-        Some(existing(args, machine, &mut *sink, stderr)?)
+        let rule = coming.as_ref().and_then(Coming::id);
+        Some(existing(args, rule, machine, &mut *sink, stderr)?)
     } else {
         None
     };
@@ -76,9 +77,10 @@ pub(crate) fn run(
     report.print(face, out, stderr)
 }
 
-/// Sets what is open.
+/// Sets what is open. `rule` is the number of the change that put a rule into force before.
 fn existing(
     args: &ProtectArgs,
+    rule: Option<u64>,
     machine: &Machine,
     sink: &mut dyn ChangeSink,
     stderr: &mut dyn Write,
@@ -104,6 +106,7 @@ fn existing(
     let transaction = Transaction {
         command: COMMAND,
         undoes: Undoes::default(),
+        continues: rule,
         reason: format!("{} asked for", wanted.rule.mode.name()),
         sockets: u64::try_from(plan.planned.len()).unwrap_or(u64::MAX),
     };

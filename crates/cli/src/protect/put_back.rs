@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
+use serde_json::json;
 use sockpulse_core::change::{Change, Target, Transaction, UNDO, Undoes, Value};
 
 use super::rules;
@@ -93,6 +94,12 @@ fn folder(
         undone.warned.push("hint: --force overwrites it".into());
         undone.exit = Exit::Partial;
     }
+    undone.rules = json!({
+        "undoes": ids,
+        "to_change": to.is_some(),
+        "changed": to.is_some() && !wish.dry_run,
+        "changed_since": left,
+    });
     if ids.is_empty() {
         return Ok(());
     }

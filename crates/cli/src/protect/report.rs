@@ -50,6 +50,13 @@ pub(super) struct Placed {
     pub(super) of: usize,
 }
 
+impl Coming {
+    /// The number of the change that put it into force.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.placed.as_ref().ok().and_then(|placed| placed.id)
+    }
+}
+
 impl Report<'_> {
     /// Prints it. What was not done, and what would help, goes to `stderr`.
     ///
@@ -103,6 +110,7 @@ impl Report<'_> {
         }
         let mut facts = self.plan.map_or_else(Vec::new, |plan| self.facts(plan));
         facts.extend(self.coming());
+        facts.extend(self.changes().map(|text| ("", text)));
         if self.dry_run {
             facts.push(("", "nothing was changed: --dry-run".into()));
         }
@@ -230,15 +238,23 @@ impl Report<'_> {
                 format!("one lost probe ends connections to come{LOOK}"),
             ));
         }
-        match id {
-            Some(id) => {
-                let back = format!("change {id}; taken back by: sockpulse undo {id}");
-                facts.push(("", back));
-            }
-            None if self.dry_run => {}
-            None => facts.push(("", "it was so before".into())),
+        if id.is_none() && !self.dry_run {
+            facts.push(("", "it was so before".into()));
         }
         facts
+    }
+
+    /// How all of it is taken back.
+    fn changes(&self) -> Option<String> {
+        let rule = self.coming.and_then(Coming::id);
+        let set = self.outcome.filter(|outcome| outcome.changed() > 0);
+        let open = set.and_then(|outcome| outcome.id);
+        let which = match (rule, open) {
+            (Some(rule), Some(open)) => format!("changes {rule} and {open}"),
+            (one, other) => format!("change {}", one.or(other)?),
+        };
+        let id = open.or(rule)?;
+        Some(format!("{which}; taken back by: sockpulse undo {id}"))
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -404,15 +420,8 @@ fn told(outcome: &Outcome) -> Vec<(&'static str, String)> {
     for (why, count) in &outcome.refused {
         facts.push(("not changed", format!("{}: {}", grouped(*count), why.why())));
     }
-    match outcome.id {
-        Some(id) if outcome.changed() > 0 => {
-            facts.push((
-                "",
-                format!("change {id}; taken back by: sockpulse undo {id}"),
-            ));
-        }
-        Some(_) => {}
-        None => facts.push(("", "nothing to change".into())),
+    if outcome.id.is_none() {
+        facts.push(("", "nothing to change".into()));
     }
     facts
 }

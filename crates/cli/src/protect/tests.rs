@@ -461,6 +461,24 @@ fn rules_for_connections_to_come_are_put_listed_ended_and_put_back() {
 }
 
 #[test]
+fn one_undo_takes_back_one_command() {
+    only_clients();
+    let state = State::new();
+    state.run("protect --program redis-server --idle 60s --spread 0");
+    assert!(timers(100).keepalive);
+    insta::assert_snapshot!(state.all(&["undo --dry-run", "undo -o json", "undo"]));
+    assert!(!timers(100).keepalive);
+    assert!(world(|world| world.in_force.rules.is_empty()));
+    // An undoing is one command too.
+    state.run("undo 4");
+    assert!(timers(100).keepalive);
+    assert_eq!(world(|world| world.in_force.rules.len()), 1);
+    // Whichever number is named.
+    state.run("undo 1");
+    assert!(!timers(100).keepalive);
+}
+
+#[test]
 fn without_the_kernels_help_what_is_open_is_set_all_the_same() {
     only_clients();
     world(|world| world.no_bpffs = true);

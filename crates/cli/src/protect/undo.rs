@@ -44,6 +44,9 @@ pub(crate) struct Undone {
     pub(crate) said: Vec<String>,
     pub(crate) warned: Vec<String>,
     pub(crate) id: Option<u64>,
+    /// Of rules for connections to come.
+    pub(crate) rules: Json,
+    /// Of open connections.
     pub(crate) document: Json,
     pub(crate) exit: Exit,
 }
@@ -89,12 +92,14 @@ pub(crate) fn run(
         said: Vec::new(),
         warned: Vec::new(),
         id: None,
+        rules: Json::Null,
         document: Json::Null,
         exit: Exit::Done,
     };
     put_back::rules(&rules, wish, sink, stderr, &mut undone)?;
     if !connections.is_empty() {
-        let after = put_connections_back(&connections, wish, machine, sink, stderr)?;
+        let rules = undone.id;
+        let after = put_connections_back(&connections, rules, wish, machine, sink, stderr)?;
         undone.said.extend(after.said);
         undone.warned.extend(after.warned);
         undone.id = after.id.or(undone.id);
@@ -104,8 +109,10 @@ pub(crate) fn run(
     Ok(undone)
 }
 
+/// `rules` is the number of the transaction in which rules were put back before.
 fn put_connections_back(
     transactions: &[&Transaction],
+    rules: Option<u64>,
     wish: &Wish<'_>,
     machine: &Machine,
     sink: &mut dyn ChangeSink,
@@ -121,6 +128,7 @@ fn put_connections_back(
         manual: 0,
         unseen: 0,
         frozen: 0,
+        rules,
         planned: Vec::new(),
         load: Load::default(),
         notes: Vec::new(),
@@ -173,6 +181,8 @@ struct Back {
     unseen: u64,
     /// They have values that are the socket's own from now on.
     frozen: u64,
+    /// The transaction in which rules were put back before.
+    rules: Option<u64>,
     planned: Vec<Planned>,
     load: Load,
     notes: Vec<String>,
@@ -305,6 +315,7 @@ impl Back {
         let transaction = apply::Transaction {
             command: UNDO,
             undoes,
+            continues: self.rules,
             reason: format!("undo of change {}", words(&ids)),
             sockets: u64::try_from(self.planned.len()).unwrap_or(u64::MAX),
         };
@@ -358,6 +369,7 @@ impl Back {
         let left = self.manual + self.unseen;
         let partial = left > 0 || outcome.is_some_and(Outcome::is_partial);
         Undone {
+            rules: Json::Null,
             document: json!({
                 "to_change": planned,
                 "changed": changed,

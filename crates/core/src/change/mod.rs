@@ -8,6 +8,7 @@ mod revert;
 pub use danger::{Danger, dangers, dangers_of};
 pub use revert::{
     Record, Revert, SetBy, Transaction, UNDO, Undoes, live, made, revert, set_by, standing,
+    with_their_commands,
 };
 
 use alloc::string::String;

@@ -18,7 +18,7 @@ pub struct Record {
     pub outcome: Option<Result<(), String>>,
 }
 
-/// The changes of one command.
+/// The changes of one command, or of one part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     /// Its number in the journal.
@@ -29,6 +29,8 @@ pub struct Transaction {
     pub command: String,
     /// The transactions that it undid.
     pub undoes: Undoes,
+    /// The transaction of the same command that went before it: they are undone together.
+    pub continues: Option<u64>,
     /// Its changes.
     pub records: Vec<Record>,
 }
@@ -109,14 +111,37 @@ pub fn revert(done: &Change, now: &Value, reason: &str) -> Revert {
 /// failed, or is not known, is to be tried again: what it did put back stays as it is.
 #[must_use]
 pub fn live(journal: &[Transaction]) -> Vec<&Transaction> {
-    not_undone(journal, |_| true)
+    changes_of(not_undone(journal, |_| true))
 }
 
 /// As [`live()`], with what a reset took back. To go back in time, all that was done since is turned
 /// round, the last first: the reset too.
 #[must_use]
 pub fn made(journal: &[Transaction]) -> Vec<&Transaction> {
-    not_undone(journal, Transaction::is_undo)
+    changes_of(not_undone(journal, Transaction::is_undo))
+}
+
+/// These transactions and what else their commands changed and was not undone, oldest first.
+#[must_use]
+pub fn with_their_commands<'a>(
+    journal: &'a [Transaction],
+    chosen: &[&'a Transaction],
+) -> Vec<&'a Transaction> {
+    let not_undone = not_undone(journal, |_| true);
+    let is_not_undone = |one: &Transaction| not_undone.iter().any(|other| other.id == one.id);
+    let is_chosen = |one: &Transaction| chosen.iter().any(|chosen| chosen.id == one.id);
+    let is_of_one = |one: &Transaction| {
+        let mut chosen = chosen.iter();
+        chosen.any(|chosen| one.continues == Some(chosen.id) || chosen.continues == Some(one.id))
+    };
+    let is_meant =
+        |one: &Transaction| is_chosen(one) || one.changed() && is_of_one(one) && is_not_undone(one);
+    journal.iter().filter(|one| is_meant(one)).collect()
+}
+
+fn changes_of(mut transactions: Vec<&Transaction>) -> Vec<&Transaction> {
+    transactions.retain(|one| !one.is_undo() && one.changed());
+    transactions
 }
 
 fn not_undone(journal: &[Transaction], undoes: fn(&Transaction) -> bool) -> Vec<&Transaction> {
@@ -129,9 +154,7 @@ fn not_undone(journal: &[Transaction], undoes: fn(&Transaction) -> bool) -> Vec<
         if undoes(transaction) && transaction.is_whole() {
             undone.extend(&transaction.undoes.wholly);
         }
-        if !transaction.is_undo() && transaction.changed() {
-            rest.push(transaction);
-        }
+        rest.push(transaction);
     }
     rest.reverse();
     rest
@@ -273,6 +296,7 @@ mod tests {
                 wholly: undoes.to_vec(),
                 partly: Vec::new(),
             },
+            continues: None,
             records: records.collect(),
         }
     }
@@ -297,6 +321,32 @@ mod tests {
             panic!("theirs");
         };
         assert_eq!(change.before, Value::Number(90));
+    }
+
+    #[test]
+    fn what_one_command_did_in_two_steps_is_undone_together() {
+        let mut journal = vec![
+            transaction(1, &[], &[(7200, 60)]),
+            transaction(2, &[], &[(60, 30)]),
+            transaction(3, &[], &[(9, 5)]),
+            transaction(4, &[], &[(30, 20)]),
+        ];
+        journal[2].continues = Some(2);
+        let meant = |journal: &[Transaction], id: u64| -> Vec<u64> {
+            let chosen = journal.iter().find(|one| one.id == id).unwrap();
+            let meant = with_their_commands(journal, &[chosen]);
+            meant.iter().map(|one| one.id).collect()
+        };
+        assert_eq!(meant(&journal, 1), [1]);
+        assert_eq!(meant(&journal, 2), [2, 3], "whichever is named");
+        assert_eq!(meant(&journal, 3), [2, 3]);
+        assert_eq!(meant(&journal, 4), [4]);
+        // What was undone, or failed, is not drawn in; whoever names it means it.
+        journal.push(transaction(5, &[2], &[(30, 60)]));
+        assert_eq!(meant(&journal, 3), [3]);
+        assert_eq!(meant(&journal, 2), [2, 3]);
+        journal[2].records[0].outcome = Some(Err("read-only".into()));
+        assert_eq!(meant(&journal, 2), [2]);
     }
 
     #[test]
