@@ -107,6 +107,12 @@ impl CommandError {
         self
     }
 
+    /// The same, as it is told of what was only rehearsed.
+    pub(crate) fn foreseen(self) -> Self {
+        let source = format!("would fail: {self}").into();
+        Self { source, ..self }
+    }
+
     /// What the exit status is chosen by.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {

@@ -162,6 +162,12 @@ pub trait ChangeSink {
     /// When they cannot be read, or another version's are in force.
     fn rules(&mut self, pins: &Path) -> Result<InForce, CommandError>;
 
+    /// Whether these rules could be put into force, as far as that can be told without doing it.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<(), CommandError>;
+
     /// Puts rules into force in the place of those that are; none ends it all.
     ///
     /// # Errors
@@ -261,6 +267,29 @@ impl ThisMachine {
             Some((_, error)) => Some(error.clone()),
             None => (!self.all_found).then(not_found),
         }
+    }
+
+    fn with_rules<T>(
+        &self,
+        hooks: &Hooks,
+        rules: &Rules,
+        work: impl FnOnce(&Path, &Path, &Wanted<'_>) -> sockpulse_bpf::Result<T>,
+    ) -> Result<T, CommandError> {
+        let only: Vec<_> = rules.rules.iter().map(|one| one.rule.clone()).collect();
+        let texts: Vec<_> = rules.rules.iter().map(|one| one.text.clone()).collect();
+        let table = Table::compile(&only)?;
+        let cgroup = match &hooks.cgroup {
+            Some(cgroup) => cgroup.clone(),
+            None => sockpulse_linux::cgroup::root(&self.proc).ok_or_else(no_cgroup)?,
+        };
+        let hz = sockpulse_linux::hz().ok_or_else(no_hz)?;
+        let wanted = Wanted {
+            table: &table,
+            texts: &texts,
+            accepted: rules.accepted,
+            hz,
+        };
+        work(&hooks.pins, &cgroup, &wanted).map_err(of_rules)
     }
 }
 
@@ -373,27 +402,20 @@ impl ChangeSink for ThisMachine {
         }
     }
 
+    fn check_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<(), CommandError> {
+        if rules.rules.is_empty() {
+            return Ok(());
+        }
+        self.with_rules(hooks, rules, protect::rehearse)
+    }
+
     fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
         if rules.rules.is_empty() {
             protect::remove(&hooks.pins).map_err(of_rules)?;
             return Ok(InForce::default());
         }
-        let only: Vec<_> = rules.rules.iter().map(|one| one.rule.clone()).collect();
-        let texts: Vec<_> = rules.rules.iter().map(|one| one.text.clone()).collect();
-        let table = Table::compile(&only)?;
-        let cgroup = match &hooks.cgroup {
-            Some(cgroup) => cgroup.clone(),
-            None => sockpulse_linux::cgroup::root(&self.proc).ok_or_else(no_cgroup)?,
-        };
-        let hz = sockpulse_linux::hz().ok_or_else(no_hz)?;
-        let wanted = Wanted {
-            table: &table,
-            texts: &texts,
-            accepted: rules.accepted,
-            hz,
-        };
-        let installed = protect::install(&hooks.pins, &cgroup, &wanted);
-        installed.map(in_force).map_err(of_rules)
+        self.with_rules(hooks, rules, protect::install)
+            .map(in_force)
     }
 
     fn may_walk(&mut self, options: &SurveyOptions) -> Result<bool, CommandError> {

@@ -12,8 +12,8 @@ use super::hook::Hook;
 use super::installed::{Installed, MAGIC, Standing, describe, needed, standing};
 use super::layout::{LAYOUT, Meta, Outcomes, Table, table_flag};
 use super::object::{Choice, NAME, Object, Questions, file, program_file};
-use super::pins::{Pins, Turn, at};
-use super::{Accepted, Removed, Wanted, sys};
+use super::pins::{self, Pins, Turn, at};
+use super::{Accepted, Removed, Wanted, sys, twin};
 use crate::error::{Error, Operation, Result};
 use crate::reader::Reader;
 
@@ -42,6 +42,24 @@ pub(super) fn install(path: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result
     let standing = standing(pins.installation(turn.number))?;
     let standing = standing.ok_or_else(|| Error::NoBpffs { path: path.into() })?;
     describe(&standing)
+}
+
+pub(super) fn rehearse(path: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result<()> {
+    let cgroup = Cgroup::open(cgroup)?;
+    pins::may_write(path)?;
+    let before = match Pins::existing(path)? {
+        Some(pins) => match pins.turn()? {
+            Some(turn) => standing(pins.installation(turn.number)),
+            None => Ok(None),
+        },
+        None => Ok(None),
+    };
+    let before = match before {
+        Err(Error::Foreign { .. }) => None,
+        before => before?,
+    };
+    let new = New::of(wanted, before.as_ref(), &cgroup)?;
+    twin::try_hooks(&new.hooks)
 }
 
 pub(super) fn remove(path: &Path) -> Result<Removed> {

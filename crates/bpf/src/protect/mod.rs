@@ -74,6 +74,16 @@ pub fn install(pins: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result<Instal
     install::install(pins, cgroup, wanted)
 }
 
+/// Whether [`install`] would succeed, as far as that can be told without changing anything: the
+/// programs are loaded and dropped again, the folder and the cgroup are looked at. That a program in
+/// the way allows no other beside it is seen only when they are attached.
+///
+/// # Errors
+/// As of [`install`].
+pub fn rehearse(pins: &Path, cgroup: &Path, wanted: &Wanted<'_>) -> Result<()> {
+    install::rehearse(pins, cgroup, wanted)
+}
+
 /// What is in force, if anything is.
 ///
 /// # Errors

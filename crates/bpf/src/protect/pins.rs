@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation};
 
 use super::hook::Hook;
 use super::sys;
@@ -189,6 +189,19 @@ pub(super) fn is_in_bpffs(pins: &Path) -> bool {
         .find_map(|folder| File::open(folder).ok());
     let kind = folder.and_then(|folder| rustix::fs::fstatfs(&folder).ok());
     kind.is_some_and(|kind| u64::try_from(kind.f_type) == Ok(BPFFS))
+}
+
+/// Whether the folder is there and may be written, or could be made.
+pub(super) fn may_write(pins: &Path) -> Result<()> {
+    let folder = match pins.symlink_metadata() {
+        Ok(_) => pins,
+        Err(_) => pins.parent().unwrap_or(pins),
+    };
+    if !is_in_bpffs(folder) {
+        return Err(Error::NoBpffs { path: pins.into() });
+    }
+    rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| at(Operation::Create, pins)(error.into()))
 }
 
 /// Whose turn it is.

@@ -87,17 +87,10 @@ impl<'a> DocumentOrText<'a> {
 
     /// Of a plan that is not carried out, what would stand in its way: said at the end.
     pub(super) fn rehearse(&mut self, sink: &mut dyn ChangeSink, plan: &Plan, state_dir: &Path) {
-        let refusal = apply::rehearse(sink, plan, state_dir).err().map(|error| {
-            let said = CommandError::new(error.kind(), format!("would fail: {error}"));
-            let hints = error.hints().iter();
-            (
-                error.to_string(),
-                hints.fold(said, |said, hint| said.hint(hint)),
-            )
-        });
-        let (why, said) = refusal.unzip();
+        let refusal = apply::rehearse(sink, plan, state_dir).err();
+        let why = refusal.as_ref().map(CommandError::to_string);
         self.field("would_fail", why.into());
-        self.refusal = said;
+        self.refusal = refusal.map(CommandError::foreseen);
     }
 
     /// Whether the rehearsal found nothing in the way.

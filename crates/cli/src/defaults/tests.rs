@@ -254,6 +254,10 @@ impl ChangeSink for Pretended {
         panic!("not under test")
     }
 
+    fn check_rules(&mut self, _: &Hooks, _: &Rules) -> Result<(), CommandError> {
+        panic!("not under test")
+    }
+
     fn set_rules(&mut self, _: &Hooks, _: &Rules) -> Result<InForce, CommandError> {
         panic!("not under test")
     }

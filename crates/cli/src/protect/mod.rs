@@ -23,6 +23,7 @@ use sockpulse_core::protect::Table;
 
 use crate::app::Face;
 use crate::error::{CommandError, ErrorKind, Exit};
+use crate::journal;
 use crate::machine::Machine;
 use crate::options::NetnsChoice;
 use crate::sink::{ChangeSink, InForce};
@@ -74,7 +75,12 @@ pub(crate) fn run(
         outcome: outcome.as_ref().and_then(Option::as_ref),
         coming: coming.as_ref(),
     };
-    report.print(face, out, stderr)
+    let exit = report.print(face, out, stderr)?;
+    let sets_any = plan.is_some_and(|plan| !plan.planned.is_empty());
+    if args.writing.dry_run && sets_any {
+        journal::may_write(&args.writing.state_dir).map_err(CommandError::foreseen)?;
+    }
+    Ok(exit)
 }
 
 /// Sets what is open. `rule` is the number of the change that put a rule into force before.
@@ -136,15 +142,16 @@ fn coming(
         Table::compile(&only)?;
         Ok(rules)
     };
+    let hooks = args.hooks.hooks();
+    let state_dir = &args.writing.state_dir;
     let result = if args.writing.dry_run {
-        sink.rules(&args.hooks.pins).and_then(|in_force| {
-            let rules = edit(&in_force)?.rules;
+        rules::rehearse(sink, &hooks, state_dir, edit).map(|Rules { rules, .. }| {
             let at = rules.iter().position(|one| one.rule.name == name);
-            Ok(Placed {
+            Placed {
                 id: None,
                 number: at.unwrap_or(0) + 1,
                 of: rules.len(),
-            })
+            }
         })
     } else {
         let entry = rules::Entry {
@@ -152,8 +159,6 @@ fn coming(
             undoes: Undoes::default(),
             reason: format!("{} asked for by rule {name:?}", args.mode.name()),
         };
-        let hooks = args.hooks.hooks();
-        let state_dir = &args.writing.state_dir;
         rules::change(sink, &hooks, state_dir, &entry, stderr, edit).map(|changed| {
             let rules = &changed.in_force.rules;
             let mut parsed = rules.iter().map(|rule| KernelRule::parse(&rule.text));
@@ -166,7 +171,9 @@ fn coming(
         })
     };
     match result {
-        Err(error) if error.kind() == ErrorKind::Usage || !args.sets_existing() => Err(error),
+        Err(error) if error.kind() == ErrorKind::Usage => Err(error),
+        Err(error) if !args.sets_existing() && args.writing.dry_run => Err(error.foreseen()),
+        Err(error) if !args.sets_existing() => Err(error),
         placed => Ok(Coming { name, placed }),
     }
 }
@@ -198,10 +205,16 @@ pub(crate) fn end(
 ) -> Result<Exit, CommandError> {
     let mut sink = (machine.changes)();
     let mut ended = Vec::new();
-    let mut edit = |in_force: &InForce| without(in_force, &args.names, &mut ended);
+    let edit = |in_force: &InForce| without(in_force, &args.names, &mut ended);
+    let hooks = args.hooks.hooks();
+    let state_dir = &args.writing.state_dir;
     let id = if args.writing.dry_run {
-        let in_force = sink.rules(&args.hooks.pins)?;
-        edit(&in_force)?;
+        rules::rehearse(&mut *sink, &hooks, state_dir, edit).map_err(|error| {
+            match error.kind() {
+                ErrorKind::Usage => error,
+                _ => error.foreseen(),
+            }
+        })?;
         None
     } else {
         let entry = rules::Entry {
@@ -209,8 +222,6 @@ pub(crate) fn end(
             undoes: Undoes::default(),
             reason: "asked for".into(),
         };
-        let hooks = args.hooks.hooks();
-        let state_dir = &args.writing.state_dir;
         rules::change(&mut *sink, &hooks, state_dir, &entry, stderr, edit)?.id
     };
     list::print_ended(&ended, id, args.writing.dry_run, face, out)

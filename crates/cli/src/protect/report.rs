@@ -223,7 +223,12 @@ impl Report<'_> {
         };
         let name = coverage::shown(name);
         let Ok(Placed { id, number, of }) = placed else {
-            return vec![("to come", format!("rule {name:?} is not in force"))];
+            let verb = if self.dry_run {
+                "would not be"
+            } else {
+                "is not"
+            };
+            return vec![("to come", format!("rule \"{name}\" {verb} in force"))];
         };
         let which = if *of == 1 {
             "the only one".to_owned()
@@ -231,7 +236,10 @@ impl Report<'_> {
             format!("{number} of {of}")
         };
         let verb = if self.dry_run { "would be" } else { "is" };
-        let mut facts = vec![("to come", format!("rule {name:?} {verb} in force, {which}"))];
+        let mut facts = vec![(
+            "to come",
+            format!("rule \"{name}\" {verb} in force, {which}"),
+        )];
         if self.rule.mode != Mode::Off && makes_fragile(&self.rule.asked) {
             facts.push((
                 "fragile",
@@ -260,8 +268,9 @@ impl Report<'_> {
     fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(Err(error)) = self.coming.map(|coming| &coming.placed) {
+            let verb = if self.dry_run { "would not be" } else { "not" };
             lines.push(format!(
-                "not in force: {}",
+                "{verb} in force: {}",
                 coverage::shown(&error.to_string())
             ));
             lines.extend(error.hints().iter().map(|hint| format!("hint: {hint}")));

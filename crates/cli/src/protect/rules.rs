@@ -9,7 +9,7 @@ use sockpulse_core::change::{Change, Target, Undoes, Value};
 
 use super::rule::KernelRule;
 use crate::error::{CommandError, ErrorKind};
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::sink::{ChangeSink, Hooks, InForce};
 
 /// What is to be in force.
@@ -120,13 +120,8 @@ pub(super) fn change(
 ) -> Result<Changed, CommandError> {
     let mut journal = Journal::open(state_dir, stderr)?;
     let in_force = sink.rules(&hooks.pins)?;
-    let before = before(&in_force);
-    let mut wanted = edit(&in_force)?;
-    // As long as rules are in force, connections that are each decided over remain so.
-    if in_force.accepted == Accepted::Each && !in_force.rules.is_empty() {
-        wanted.accepted = Accepted::Each;
-    }
-    let after = wanted.value();
+    let wanted = wanted(&in_force, edit)?;
+    let (before, after) = (before(&in_force), wanted.value());
     if before == after && in_force.missing.is_empty() {
         return Ok(Changed { id: None, in_force });
     }
@@ -150,6 +145,37 @@ pub(super) fn change(
         id: Some(id),
         in_force: set?,
     })
+}
+
+/// What [`change`] would put into force, if nothing stands in its way.
+///
+/// # Errors
+/// What does.
+pub(super) fn rehearse(
+    sink: &mut dyn ChangeSink,
+    hooks: &Hooks,
+    state_dir: &Path,
+    edit: impl FnOnce(&InForce) -> Result<Rules, CommandError>,
+) -> Result<Rules, CommandError> {
+    let in_force = sink.rules(&hooks.pins)?;
+    let wanted = wanted(&in_force, edit)?;
+    if before(&in_force) != wanted.value() || !in_force.missing.is_empty() {
+        sink.check_rules(hooks, &wanted)?;
+        journal::may_write(state_dir)?;
+    }
+    Ok(wanted)
+}
+
+fn wanted(
+    in_force: &InForce,
+    edit: impl FnOnce(&InForce) -> Result<Rules, CommandError>,
+) -> Result<Rules, CommandError> {
+    let mut wanted = edit(in_force)?;
+    // As long as rules are in force, connections that are each decided over remain so.
+    if in_force.accepted == Accepted::Each && !in_force.rules.is_empty() {
+        wanted.accepted = Accepted::Each;
+    }
+    Ok(wanted)
 }
 
 /// As it stands in the journal. What another version wrote can be ended, not put back.

@@ -185,12 +185,17 @@ impl ChangeSink for Pretended {
         Ok(world(|world| world.in_force.clone()))
     }
 
-    fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
+    fn check_rules(&mut self, hooks: &Hooks, _: &Rules) -> Result<(), CommandError> {
         if world(|world| world.no_bpffs) {
             let path = hooks.pins.clone();
             let error = sockpulse_bpf::Error::NoBpffs { path };
             return Err(crate::survey::of_rules(error));
         }
+        Ok(())
+    }
+
+    fn set_rules(&mut self, hooks: &Hooks, rules: &Rules) -> Result<InForce, CommandError> {
+        self.check_rules(hooks, rules)?;
         let rules_in_force = rules.rules.iter().map(|rule| RuleInForce {
             text: rule.text.clone(),
             set: 12,
@@ -484,6 +489,8 @@ fn without_the_kernels_help_what_is_open_is_set_all_the_same() {
     world(|world| world.no_bpffs = true);
     let state = State::new();
     insta::assert_snapshot!(state.all(&[
+        "protect --idle 60s --dry-run",
+        "protect --new --idle 60s --dry-run",
         "protect --idle 60s --spread 0",
         "protect --new --idle 60s",
         "protect --idle 60s --exposure unprotected",
