@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use sockpulse_core::protect::{
-    Effect, FirstProbe, Jitter, Limits, Load, Pace, Right, Rule, Skip, Step, Tally, Terms, Verdict,
-    Withheld, decide,
+    Effect, FirstProbe, Jitter, Limits, Load, Mode, Pace, Right, Rule, Skip, Step, Tally, Terms,
+    Verdict, Withheld, decide,
 };
 use sockpulse_core::{
     Cookie, Hz, KeepIdle, Observed, SocketId, TcpState, Unseen, detection::idle as noticed,
@@ -69,6 +69,8 @@ pub(super) struct Counts {
     pub(super) skipped: BTreeMap<Skip, u64>,
     /// Connections that one lost probe ends, with what they get and what they keep.
     pub(super) fragile: u64,
+    /// Of connections that `fill` leaves as they are, those that `tighten` would not.
+    pub(super) slower: u64,
 }
 
 /// Connections, or listeners.
@@ -160,6 +162,8 @@ impl Wanted<'_> {
 
 struct Planning<'a> {
     rule: &'a Rule,
+    /// For `fill`: the same, with `tighten`.
+    tighter: Option<Rule>,
     terms: &'a Terms,
     reach: Reach,
     /// Sockets that were tried before: they are not tried for ever.
@@ -174,8 +178,13 @@ struct Planning<'a> {
 
 impl<'a> Planning<'a> {
     fn new(rule: &'a Rule, terms: &'a Terms, reach: Reach, tried: &'a HashSet<u64>) -> Self {
+        let tighter = (rule.mode == Mode::Fill).then(|| Rule {
+            mode: Mode::Tighten,
+            ..rule.clone()
+        });
         Self {
             rule,
+            tighter,
             terms,
             reach,
             tried,
@@ -200,7 +209,10 @@ impl<'a> Planning<'a> {
             *self.counts.withheld.entry(why).or_default() += 1;
         }
         match verdict {
-            Verdict::Right(why) => *self.counts.right.entry(why).or_default() += 1,
+            Verdict::Right(why) => {
+                *self.counts.right.entry(why).or_default() += 1;
+                self.counts.slower += u64::from(self.could_be_tightened(row));
+            }
             Verdict::Wait(_) => {}
             Verdict::Skip(skip) => self.skip(skip),
             Verdict::Change { step, .. } => match planned(row, step, self.reach) {
@@ -209,6 +221,14 @@ impl<'a> Planning<'a> {
                 Err(skip) => self.skip(skip),
             },
         }
+    }
+
+    fn could_be_tightened(&self, row: &Row<'_>) -> bool {
+        let Some(tighter) = &self.tighter else {
+            return false;
+        };
+        let verdict = decide(tighter, row.connection, row.namespace, self.terms);
+        row.connection.state != TcpState::Listen && matches!(verdict, Verdict::Change { .. })
     }
 
     fn kind(&mut self, row: &Row<'_>) -> &mut Kind {

@@ -194,6 +194,12 @@ impl Report<'_> {
                 format!("one lost probe ends {them} of them{LOOK}"),
             ));
         }
+        if plan.counts.slower > 0 {
+            let them = grouped(plan.counts.slower);
+            let text =
+                format!("{them} of those that are right already, and stay so: --mode tighten");
+            facts.push(("slower", text));
+        }
         for (why, count) in &plan.counts.withheld {
             let again = if why.passes() {
                 "; run it again later"
@@ -333,6 +339,7 @@ impl Report<'_> {
             "meanwhile": outcome.map(|outcome| outcome.meanwhile),
             "right": by_name(counts.right.iter().map(|(why, count)| (why.name(), *count))),
             "fragile": counts.fragile,
+            "slower": counts.slower,
             "withheld": by_name(counts.withheld.iter().map(|(why, count)| (why.name(), *count))),
             "left_out": by_name(counts.skipped.iter().map(|(why, count)| (why.name(), *count))),
             "refused": outcome.map(|outcome| {
