@@ -6,6 +6,7 @@ use sockpulse_core::selector::EndPattern;
 use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl, NetnsId, UserTimeout, UserTimeoutChoice};
 
 use super::args::ProtectArgs;
+use crate::options::NetnsChoice;
 use crate::selectors::SelectorArgs;
 
 /// A rule with the text that is kept of it.
@@ -150,11 +151,24 @@ fn selector_words(selectors: &SelectorArgs, namespaces: &[NetnsId]) -> Vec<Strin
     add("local", ends(&selectors.local));
     add("remote", ends(&selectors.remote));
     add("port", selectors.port.iter().map(u16::to_string).collect());
-    add(
-        "netns",
-        namespaces.iter().map(|id| id.0.to_string()).collect(),
-    );
+    let ids = || namespaces.iter().map(|id| id.0.to_string()).collect();
+    let names = match &selectors.netns[..] {
+        _ if namespaces.is_empty() => Some(Vec::new()),
+        [] => None,
+        choices => netns_names(choices),
+    };
+    add("netns", names.unwrap_or_else(ids));
     words
+}
+
+/// The names of namespaces as they were given, if they are names: a process's number may be another's
+/// by the next time.
+fn netns_names(choices: &[NetnsChoice]) -> Option<Vec<String>> {
+    let named = choices.iter().map(|choice| match choice {
+        NetnsChoice::Named(name) if name.parse::<u32>().is_err() => Some(name.clone()),
+        _ => None,
+    });
+    named.collect()
 }
 
 /// An end as it is written on the command line.
@@ -244,6 +258,10 @@ mod tests {
             rule("--program redis-server --port 80").rule.name,
             "program=redis-server port=80 netns=7"
         );
+        for (choice, name) in [("web", "web"), ("self", "7"), ("812", "7")] {
+            let line = format!("--netns {choice}");
+            assert_eq!(rule(&line).rule.name, format!("netns={name}"));
+        }
     }
 
     #[test]
