@@ -9,6 +9,7 @@ use sockpulse_bpf::protect::{Accepted, PINS};
 use sockpulse_core::protect::{Asked, Jitter, Limits, Mode, Rule};
 
 use crate::defaults::args::WritingArgs;
+use crate::error::{CommandError, ErrorKind};
 use crate::selectors::SurveyArgs;
 use crate::settings::SettingsArgs;
 use crate::sink::Hooks;
@@ -42,8 +43,8 @@ Examples:
   sockpulse protect --list
   sockpulse undo
 
-Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some were refused,
-or could not be seen; 4 not permitted.";
+Exit status: 0 done, or nothing to do; 2 the command line is wrong; 3 some of
+what is meant was refused, or could not be seen; 4 not permitted.";
 
 /// `protect`.
 #[derive(Debug, Clone, Args)]
@@ -146,8 +147,9 @@ impl HookArgs {
 /// `unprotect`.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = "\
-Connections that are open keep what they have: that is taken back by undo. Listeners that
-were made or set while a rule was in force go on handing it to what they accept.
+Connections that are open keep what they have: that is taken back by undo. \
+Listeners that were made or set while a rule was in force go on handing it to \
+what they accept.
 
 Examples:
   sockpulse protect --list
@@ -192,6 +194,33 @@ impl ProtectArgs {
     /// Whether connections to come are meant.
     pub(super) const fn sets_new(&self) -> bool {
         self.new || !self.existing
+    }
+
+    /// What was asked for and could mean nothing.
+    pub(super) fn contradiction(&self) -> Option<CommandError> {
+        let usage = |message: &str, hint: &str| {
+            Some(CommandError::new(ErrorKind::Usage, message).hint(hint))
+        };
+        if self.list {
+            return None;
+        }
+        if self.mode == Mode::Off && self.rule().asked != Asked::default() {
+            let message =
+                "--mode off takes no settings: it switches keepalive off, and nothing else";
+            return usage(
+                message,
+                "leave out --idle, --interval, --probes and --user-timeout",
+            );
+        }
+        if !self.sets_new() && (self.name.is_some() || self.accepted == Accepted::Each) {
+            let message = "--name and --accepted say nothing about connections that are open";
+            return usage(message, "put a rule into the kernel as well: --new");
+        }
+        if !self.sets_existing() && self.spread.is_some() {
+            let message = "--spread says nothing about connections to come";
+            return usage(message, "set what is open as well: --existing");
+        }
+        None
     }
 
     pub(super) const fn jitter(&self) -> Jitter {

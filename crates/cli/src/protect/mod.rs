@@ -49,6 +49,9 @@ pub(crate) fn run(
     out: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Exit, CommandError> {
+    if let Some(why) = args.contradiction() {
+        return Err(why);
+    }
     let mut sink = (machine.changes)();
     if args.list {
         return list::print(&sink.rules(&args.hooks.pins)?, face, out, stderr);

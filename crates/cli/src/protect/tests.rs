@@ -466,6 +466,18 @@ fn rules_for_connections_to_come_are_put_listed_ended_and_put_back() {
 }
 
 #[test]
+fn what_could_mean_nothing_is_refused() {
+    only_clients();
+    let state = State::new();
+    insta::assert_snapshot!(state.all(&[
+        "protect --mode off --idle 60s",
+        "protect --existing --name web",
+        "protect --existing --accepted each",
+        "protect --new --spread 1m",
+    ]));
+}
+
+#[test]
 fn one_undo_takes_back_one_command() {
     only_clients();
     let state = State::new();
