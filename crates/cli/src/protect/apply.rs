@@ -35,6 +35,8 @@ pub(super) struct Setting<'a> {
     is_undo: bool,
     /// Sockets that were left, by cookie: one that is set at a later try is none any more.
     left: HashMap<u64, Refused>,
+    /// Sockets that were set and counted, and of which more is to be set.
+    counted: HashSet<u64>,
 }
 
 /// Over what time, and how long ago the sockets may have been read.
@@ -112,6 +114,7 @@ impl<'a> Setting<'a> {
             outcome,
             is_undo: transaction.command == UNDO,
             left: HashMap::new(),
+            counted: HashSet::new(),
         })
     }
 
@@ -207,15 +210,29 @@ impl<'a> Setting<'a> {
 
     fn done(&mut self, one: &Planned) {
         self.left.remove(&one.id.cookie.0);
-        if one.is_listener {
-            self.outcome.listeners += 1;
-            return;
+        let is_counted = self.counted.contains(&one.id.cookie.0);
+        let after = noticed(&one.before.after(&one.step), self.hz);
+        match (one.is_listener, is_counted) {
+            (true, true) => {}
+            (true, false) => self.outcome.listeners += 1,
+            (false, true) => self.outcome.effect.further(after),
+            (false, false) => {
+                self.outcome.connections += 1;
+                self.outcome.effect.add(&Effect {
+                    before: noticed(&one.before.timers(), self.hz),
+                    after,
+                });
+            }
         }
-        self.outcome.connections += 1;
-        self.outcome.effect.add(&Effect {
-            before: noticed(&one.before.timers(), self.hz),
-            after: noticed(&one.before.after(&one.step), self.hz),
-        });
+    }
+
+    /// Before `next` is set: some of it may be among what was set before, as where a user timeout had no
+    /// room until keepalive was on.
+    fn count_once(&mut self, before: &[u64], next: &[Planned]) {
+        let next: HashSet<u64> = next.iter().map(|one| one.id.cookie.0).collect();
+        let set = before.iter().filter(|cookie| next.contains(cookie));
+        let set = set.filter(|cookie| !self.left.contains_key(cookie));
+        self.counted.extend(set);
     }
 
     /// Sockets that another try would not help.
@@ -287,6 +304,9 @@ pub(super) fn all(
 ) -> Result<Outcome, CommandError> {
     let mut failed = setting.make(&plan.planned, timing(plan), stderr).err();
     let first = setting.changed();
+    let cookies =
+        |planned: &[Planned]| -> Vec<u64> { planned.iter().map(|one| one.id.cookie.0).collect() };
+    let mut tried = cookies(&plan.planned);
     for _ in 1..PASSES {
         if failed.is_some() {
             break;
@@ -300,6 +320,8 @@ pub(super) fn all(
                 if next.planned.is_empty() {
                     break;
                 }
+                setting.count_once(&tried, &next.planned);
+                tried.extend(cookies(&next.planned));
                 failed = setting.make(&next.planned, timing(&next), stderr).err();
             }
             Err(error) => failed = Some(error),

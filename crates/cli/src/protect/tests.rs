@@ -42,6 +42,8 @@ struct World {
     walk: Option<walking::Walk>,
     in_force: InForce,
     no_bpffs: bool,
+    /// Whether the peers of sockets that are set send something.
+    peers_talk: bool,
 }
 
 thread_local! {
@@ -165,6 +167,7 @@ impl ChangeSink for Pretended {
             if let Some((_, why)) = world.refuse.iter().find(|(one, _)| *one == cookie.0) {
                 return Err(why.clone());
             }
+            let peers_talk = world.peers_talk;
             let mut sockets = world.sockets.iter_mut();
             let socket = sockets.find(|one| one.id.cookie == cookie).unwrap();
             let Observed::Known(timers) = socket.settings else {
@@ -177,6 +180,9 @@ impl ChangeSink for Pretended {
             );
             let applied = step.applied(&timers);
             socket.settings = Observed::Known(applied);
+            if peers_talk {
+                socket.silence_ms = Some(0);
+            }
             Ok(applied.effective(&defaults))
         })
     }
@@ -463,6 +469,18 @@ fn rules_for_connections_to_come_are_put_listed_ended_and_put_back() {
         "protect --list",
     ]);
     insta::assert_snapshot!(text);
+}
+
+/// There is no room for the user timeout at first, and a moment later there is.
+#[test]
+fn what_is_set_in_two_steps_is_counted_once() {
+    only_clients();
+    world(|world| world.peers_talk = true);
+    let state = State::new();
+    let words =
+        "protect --existing --idle 60s --interval 10s --probes 6 --user-timeout 90s --spread 0";
+    insta::assert_snapshot!(state.run(words));
+    assert_eq!(timers(100).user_timeout.get(), 90_000);
 }
 
 #[test]

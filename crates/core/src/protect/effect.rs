@@ -62,15 +62,28 @@ impl Tally {
         self.before.add(effect.before);
         self.after.add(effect.after);
     }
+
+    /// Takes in a further step on a connection that was counted: the times afterwards reach to what it
+    /// has now.
+    pub fn further(&mut self, after: Noticed) {
+        self.after.reach(after);
+    }
 }
 
 impl Span {
     fn add(&mut self, noticed: Noticed) {
-        let Some(time) = noticed.by_settings() else {
+        if noticed.by_settings().is_none() {
             self.never += 1;
             return;
-        };
+        }
         self.noticed += 1;
+        self.reach(noticed);
+    }
+
+    fn reach(&mut self, noticed: Noticed) {
+        let Some(time) = noticed.by_settings() else {
+            return;
+        };
         self.soonest = Some(self.soonest.map_or(time, |soonest| soonest.min(time)));
         self.latest = self.latest.max(Some(time));
     }
@@ -109,5 +122,9 @@ mod tests {
         assert_eq!((tally.after.never, tally.after.noticed), (0, 3));
         assert_eq!(tally.after.soonest, seconds(113));
         assert_eq!(tally.after.latest, seconds(120));
+        let on = step(30).applied(&off).effective(&NetnsDefaults::KERNEL);
+        tally.further(detection::idle(&on, Hz::new(250)));
+        assert_eq!((tally.after.noticed, tally.after.soonest), (3, seconds(90)));
+        assert_eq!((tally.before.never, tally.after.latest), (3, seconds(120)));
     }
 }
