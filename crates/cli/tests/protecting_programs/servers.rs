@@ -1,7 +1,9 @@
 //! nginx and sshd.
 
+use std::convert::identity;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -20,22 +22,9 @@ fn root_nginx_gains_keepalive_on_both_sides() {
         return;
     }
     let stage = Stage::new();
-    let (here, there) = (&stage.pair.here, &stage.pair.there);
+    let there = &stage.pair.there;
     let upstream = listen(there, THERE, 9000);
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("{name}_temp_path temporary;\n"))
-        .concat();
-    let file = stage.folder.write(
-        "nginx.conf",
-        format!(
-            "daemon off;\nuser root;\nworker_processes 2;\npid nginx.pid;\nerror_log stderr;\n\
-             events {{ }}\nhttp {{\n{temporary}access_log off;\nserver {{\nlisten {HERE}:80;\n\
-             location / {{\nproxy_pass http://{THERE}:9000;\n}}\n}}\n}}\n"
-        ),
-    );
-    let mut nginx = command("nginx");
-    let nginx = nginx.arg("-p").arg(stage.folder.at("")).arg("-c").arg(file);
-    let _nginx = Daemon::start(here, nginx, Signal::QUIT);
+    let _nginx = nginx(&stage, identity);
     stage.expect(&["--local", ":80", "--state", "listen"], 1, Has::NOTHING);
     let mut client = connect(there, HERE, 80);
     let request = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n";
@@ -78,7 +67,43 @@ fn root_a_session_of_sshd_gains_keepalive() {
         return;
     }
     let stage = Stage::new();
-    let (here, there) = (&stage.pair.here, &stage.pair.there);
+    let _sshd = sshd(&stage, identity);
+    stage.expect(&["--local", ":22", "--state", "listen"], 1, Has::NOTHING);
+
+    let mut session = ssh(&stage);
+    let open = ["--local", ":22", "--state", "established"];
+    stage.expect(&open, 1, Has::NOTHING);
+    let words = [&["--program", "sshd"], &ASKED[..]].concat();
+    let report = stage.protect(&words);
+    assert_eq!(report.changed(), (1, 1), "{report:#?}");
+    stage.expect(&open, 1, Has::ASKED);
+    assert!(stage.protect(&words).is_idle());
+    session.tell("still there");
+    assert_eq!(session.hear(), "still there");
+}
+
+/// nginx with two workers at port 80, which asks port 9000 of the other host; `inside` says how it is
+/// started.
+pub(crate) fn nginx(stage: &Stage, inside: impl FnOnce(Command) -> Command) -> Daemon {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path temporary;\n"))
+        .concat();
+    let file = stage.folder.write(
+        "nginx.conf",
+        format!(
+            "daemon off;\nuser root;\nworker_processes 2;\npid nginx.pid;\nerror_log stderr;\n\
+             events {{ }}\nhttp {{\n{temporary}access_log off;\nserver {{\nlisten {HERE}:80;\n\
+             location / {{\nproxy_pass http://{THERE}:9000;\n}}\n}}\n}}\n"
+        ),
+    );
+    let mut nginx = command("nginx");
+    nginx.arg("-p").arg(stage.folder.at("")).arg("-c").arg(file);
+    Daemon::start(&stage.pair.here, &mut inside(nginx), Signal::QUIT)
+}
+
+/// sshd at port 22, which asks for no keepalive; `inside` says how it is started.
+pub(crate) fn sshd(stage: &Stage, inside: impl FnOnce(Command) -> Command) -> Daemon {
+    let here = &stage.pair.here;
     let key = stage.folder.at("key");
     let mut keygen = command("ssh-keygen");
     keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
@@ -98,9 +123,13 @@ fn root_a_session_of_sshd_gains_keepalive() {
     let mut unshare = command("unshare");
     unshare.args(["--mount", "sh", "-c", script, "sh"]);
     unshare.arg(sshd).args(["-D", "-e", "-h"]).arg(&key);
-    let _sshd = Daemon::start(here, unshare.arg("-f").arg(config), Signal::TERM);
-    stage.expect(&["--local", ":22", "--state", "listen"], 1, Has::NOTHING);
+    unshare.arg("-f").arg(config);
+    Daemon::start(here, &mut inside(unshare), Signal::TERM)
+}
 
+/// Somebody logged in from the other host.
+pub(crate) fn ssh(stage: &Stage) -> Talking {
+    let key = stage.folder.at("key");
     let mut ssh = command("ssh");
     ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no"]);
     ssh.args([
@@ -112,14 +141,5 @@ fn root_a_session_of_sshd_gains_keepalive() {
     ]);
     ssh.arg(&key)
         .args([&format!("root@{HERE}"), "echo ready; exec cat"]);
-    let mut session = Talking::start(there, &mut ssh).ready();
-    let open = ["--local", ":22", "--state", "established"];
-    stage.expect(&open, 1, Has::NOTHING);
-    let words = [&["--program", "sshd"], &ASKED[..]].concat();
-    let report = stage.protect(&words);
-    assert_eq!(report.changed(), (1, 1), "{report:#?}");
-    stage.expect(&open, 1, Has::ASKED);
-    assert!(stage.protect(&words).is_idle());
-    session.tell("still there");
-    assert_eq!(session.hear(), "still there");
+    Talking::start(&stage.pair.there, &mut ssh).ready()
 }

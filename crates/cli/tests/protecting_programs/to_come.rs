@@ -1,5 +1,6 @@
 //! Connections to come: a rule in the kernel, and programs that know nothing of it.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -16,6 +17,7 @@ use crate::kit::socket::{connect, listen};
 use crate::kit::stage::{ASKED, Has, Stage, expect, rows};
 use crate::postgresql::{session, show, wait_until_it_answers};
 use crate::runtimes::{go, go_program, node_script};
+use crate::servers::{nginx, ssh, sshd};
 use crate::software::{Daemon, command, ready};
 
 const ESTABLISHED: [&str; 2] = ["--state", "established"];
@@ -171,6 +173,83 @@ fn root_programs_have_it_unless_they_ask_themselves() {
         let local = accepted.peer_addr().unwrap().to_string();
         stage.expect(&["--pid", &pid, "--local", &local], 1, has);
     }
+}
+
+/// Servers that others log into or go through, and whose workers share a listener.
+#[test]
+fn root_nginx_and_sshd_have_it_from_the_start() {
+    let test = "to come: nginx and sshd";
+    let programs = ["nginx", "sshd", "ssh", "ssh-keygen", "unshare"];
+    if !ready(test, &programs.map(Path::new)) {
+        return;
+    }
+    let stage = Stage::new();
+    let Some(hooks) = Hooks::new(test, &stage) else {
+        return;
+    };
+    rule(&stage, &hooks, &ASKED);
+    let there = &stage.pair.there;
+    let upstream = listen(there, THERE, 9000);
+    let _nginx = nginx(&stage, |command| hooks.inside(&command));
+    stage.expect(&["--local", ":80", "--state", "listen"], 1, Has::ASKED);
+    let mut client = connect(there, HERE, 80);
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let _behind = upstream.accept().unwrap();
+    // Its client, and the server behind it.
+    let open = ["--program", "nginx", "--state", "established"];
+    stage.expect(&open, 2, Has::ASKED);
+
+    let _sshd = sshd(&stage, |command| hooks.inside(&command));
+    stage.expect(&["--local", ":22", "--state", "listen"], 1, Has::ASKED);
+    let mut session = ssh(&stage);
+    stage.expect(&["--local", ":22", "--state", "established"], 1, Has::ASKED);
+    session.tell("still there");
+    assert_eq!(session.hear(), "still there");
+}
+
+/// Each accepted connection by itself: also those of a listener that was there before the rule, and
+/// by their far ends.
+#[test]
+fn root_each_accepted_connection_is_decided_over() {
+    let test = "to come: each";
+    if !ready(test, &[Path::new("cc")]) {
+        return;
+    }
+    let stage = Stage::new();
+    let Some(hooks) = Hooks::new(test, &stage) else {
+        return;
+    };
+    let twin = Twin::compile(&stage.folder);
+    let _server = start_twin(&stage, &hooks, &twin, &["listen", "::", "7000"]);
+    let connect_from_there = |address| connect(&stage.pair.there, address, 7000);
+    let _before = connect_from_there(HERE);
+    let listener = ["--local", ":7000", "--state", "listen"];
+    let each = ["--accepted", "each", "--program", twin.name()];
+    rule(&stage, &hooks, &[&each, &ASKED[..]].concat());
+    let _four = connect_from_there(HERE);
+    stage.expect(&listener, 1, Has::NOTHING);
+    let set = |remote: &str| {
+        let rows = stage.rows(&["--local", ":7000", "--remote", remote]);
+        let set = rows.iter().filter(|row| Has::of(row) == Has::ASKED).count();
+        (rows.len(), set)
+    };
+    assert_eq!(set(THERE), (2, 1), "not the one from before");
+    let ended = stage.run(&[&["unprotect"], &hooks.words()[..]].concat());
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+
+    // Who names a far end means each, too.
+    rule(
+        &stage,
+        &hooks,
+        &[&["--remote", THERE6], &ASKED[..]].concat(),
+    );
+    let _six = connect_from_there(HERE6);
+    let _four = connect_from_there(HERE);
+    assert_eq!((set(THERE6), set(THERE)), ((1, 1), (3, 1)));
+    let list = stage.run(&[&["protect", "--list", "-o", "json"], &hooks.words()[..]].concat());
+    let list = list.json();
+    assert_eq!(list["accepted"], "each", "{list}");
+    assert_eq!(list["rules"][0]["set"], 1, "{list}");
 }
 
 /// Who asks for something else afterwards is told that it was done.
