@@ -86,9 +86,12 @@ pub enum Why {
     NoDevice,
     /// Its process could not be reached (method `option`).
     Unreached(Unseen),
-    /// Its program's own count of probes left room for so many only (method `option`): with more, the
-    /// program's keepalive could end it.
-    Room(u16),
+    /// Its program's own keepalive leaves no room for another probe (method `option`, [`Room`]).
+    ///
+    /// [`Room`]: super::Room
+    Room,
+    /// A value in force could not be put back (method `option`).
+    NotRestorable,
     /// Its ends make no packet: the families differ.
     Ends,
     /// The asking was ended first.
@@ -109,7 +112,8 @@ impl Why {
             Self::NotSent(_) => "not-sent",
             Self::NoDevice => "no-device",
             Self::Unreached(_) => "unreached",
-            Self::Room(_) => "room",
+            Self::Room => "room",
+            Self::NotRestorable => "not-restorable",
             Self::Ends => "ends",
             Self::Interrupted => "interrupted",
         }
@@ -128,8 +132,11 @@ impl Why {
             Self::NotSent(_) => "the kernel refused to send a probe",
             Self::NoDevice => "the device that it is bound to is gone",
             Self::Unreached(unseen) => unseen.why(),
-            Self::Room(_) => {
-                "its program's own count of probes leaves room for too few: more could end it"
+            Self::Room => {
+                "its program's own keepalive leaves no room: another unanswered probe could end it"
+            }
+            Self::NotRestorable => {
+                "its inherited idle time or count is one that no option could put back"
             }
             Self::Ends => "its two ends are of different families",
             Self::Interrupted => "the asking was ended before it answered",

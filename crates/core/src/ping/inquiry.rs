@@ -57,6 +57,8 @@ pub struct Inquiry {
 /// How often is looked in the beginning, and how often later.
 const SOON: Duration = Duration::from_micros(200);
 const LATER: Duration = Duration::from_millis(1);
+/// The shortest idle time that the kernel knows.
+const SECOND: Duration = Duration::from_secs(1);
 const RARELY: Duration = Duration::from_millis(50);
 
 impl Inquiry {
@@ -82,7 +84,7 @@ impl Inquiry {
                 return self.gone(Gone::Unknown);
             }
             Seen::Glance(glance) if glance.state == TcpState::Close => {
-                return self.gone(Gone::Unknown);
+                return self.gone(self.ending(&glance));
             }
             Seen::Glance(glance) => glance,
             Seen::Gone(gone) => return self.gone(gone),
@@ -97,6 +99,9 @@ impl Inquiry {
         }
         if self.method == Method::Option && glance.unacked > 0 {
             return self.watch(now);
+        }
+        if self.method == Method::Option && glance.silence < SECOND {
+            return self.bide(now);
         }
         self.watching = false;
         let due = self.since.saturating_add(self.wait());
@@ -135,6 +140,20 @@ impl Inquiry {
         self.probes
     }
 
+    /// How a connection ended whose program still holds the socket (method `option` looks through it):
+    /// in these states only a reset ends one when a segment comes.
+    const fn ending(&self, glance: &Glance) -> Gone {
+        let is_open = matches!(
+            self.quiet.state,
+            TcpState::Established | TcpState::CloseWait
+        );
+        if is_open && glance.heard_since(&self.quiet) {
+            Gone::Reset
+        } else {
+            Gone::Unknown
+        }
+    }
+
     fn wait(&self) -> Duration {
         self.patience.wait(self.quiet.rto)
     }
@@ -169,10 +188,12 @@ impl Inquiry {
     }
 
     /// Only if what came can hardly be anything but the answer to the one probe: one segment without
-    /// data that acknowledged nothing new (Karn's rule for more than one probe).
+    /// data that acknowledged nothing new (Karn's rule for more than one probe). When the kernel's own
+    /// probe left is known to a tick only.
     fn round_trip(&self, heard: Duration, glance: &Glance) -> Option<Duration> {
         let quiet = &self.quiet;
-        let alone = self.probes == 1
+        let alone = self.method == Method::Raw
+            && self.probes == 1
             && glance.segs_in == quiet.segs_in.wrapping_add(1)
             && glance.data_segs_in == quiet.data_segs_in
             && glance.snd_una == quiet.snd_una;
@@ -190,6 +211,17 @@ impl Inquiry {
             self.look(now, end)
         } else {
             Step::Done(self.answer(Verdict::Busy))
+        }
+    }
+
+    /// The kernel probes after a second of silence at the soonest, and the options should not stand for
+    /// so long. What comes meanwhile is an answer too.
+    fn bide(&mut self, now: Duration) -> Step {
+        self.watching = true;
+        self.since = now;
+        let left = SECOND.saturating_sub(self.quiet.silence);
+        Step::Look {
+            at: now.saturating_add(left),
         }
     }
 
@@ -232,3 +264,6 @@ impl Inquiry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,15 @@ pub use answer::{Answer, Gone, Unreachable, Verdict, Why};
 pub use glance::{Glance, Timestamps};
 pub use inquiry::{Inquiry, Seen, Step};
 pub use patience::{Method, Patience};
+pub use room::Room;
 pub use segment::{Segment, Unprobeable, segment};
 
 mod answer;
 mod glance;
 mod inquiry;
 mod patience;
+mod room;
 mod segment;
+
+#[cfg(test)]
+mod sample;

@@ -229,3 +229,148 @@ fn folded(sum: u32) -> u16 {
     let twice = (once & 0xffff) + (once >> 16);
     u16::try_from(twice).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ping::sample::glance;
+
+    fn end(text: &str) -> End {
+        let (addr, port) = text.rsplit_once(':').unwrap();
+        End {
+            addr: addr.trim_matches(['[', ']']).parse().unwrap(),
+            port: port.parse().unwrap(),
+        }
+    }
+
+    /// The segment of TCP, and the sum over it and what it borrows from the IP header: all ones if the
+    /// checksum is right.
+    fn tcp(segment: &Segment) -> (&[u8], u16) {
+        let bytes = segment.as_bytes();
+        let (addresses, tcp) = match segment.family() {
+            Family::Ipv4 => (&bytes[12..20], &bytes[20..]),
+            Family::Ipv6 => (&bytes[8..40], &bytes[40..]),
+        };
+        let length = u32::try_from(tcp.len()).unwrap();
+        let sum = sum_of(addresses) + sum_of(tcp) + length + u32::from(TCP);
+        (tcp, folded(sum))
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_kernels_probe() {
+        let ends = (end("10.0.0.2:40000"), end("10.0.0.1:7000"));
+        let mut glance = glance();
+        glance.timestamps = Some(Timestamps {
+            value: 0x1122_3344,
+            echo: 0x5566_7788,
+        });
+        let probe = segment(ends.0, ends.1, &glance).unwrap();
+        let bytes = probe.as_bytes();
+        let ip = [
+            0x45, 0, 0, 52, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1,
+        ];
+        assert_eq!(bytes[..20], ip);
+        let tcp = [
+            0x9c, 0x40, 0x1b, 0x58, 0, 0, 0x03, 0xe7, 0, 0, 0x07, 0xd0, 0x80, 0x10, 0x01, 0xf6,
+        ];
+        assert_eq!(bytes[20..36], tcp);
+        let options = [1, 1, 8, 10, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88];
+        assert_eq!(bytes[40..], options);
+        glance.timestamps = None;
+        let bare = segment(ends.0, ends.1, &glance).unwrap();
+        assert_eq!(bare.as_bytes().len(), 40);
+        assert_eq!((bare.as_bytes()[3], bare.as_bytes()[32]), (40, 0x50));
+    }
+
+    #[test]
+    fn the_sequence_number_wraps() {
+        let mut glance = glance();
+        glance.snd_una = 0;
+        let probe = segment(end("10.0.0.2:1"), end("10.0.0.1:2"), &glance).unwrap();
+        assert_eq!(probe.as_bytes()[24..28], [0xff; 4]);
+    }
+
+    #[test]
+    fn a_mapped_connections_probe_is_of_ipv4() {
+        let local = end("[::ffff:10.0.0.2]:40000");
+        let probe = segment(local, end("[::ffff:10.0.0.1]:7000"), &glance()).unwrap();
+        assert_eq!(probe.family(), Family::Ipv4);
+        assert_eq!(probe.as_bytes()[0], 0x45);
+        let both = segment(local, end("[2001:db8::1]:7000"), &glance());
+        assert_eq!(both, Err(Unprobeable::Ends));
+    }
+
+    #[test]
+    fn what_the_socket_asks_of_its_packets_they_have() {
+        let mut glance = glance();
+        glance.hop_limit = Some(255);
+        glance.traffic_class = 0xb8;
+        let four = segment(end("10.0.0.2:1"), end("10.0.0.1:2"), &glance).unwrap();
+        assert_eq!((four.as_bytes()[1], four.as_bytes()[8]), (0xb8, 255));
+        let six = segment(end("[::1]:1"), end("[::1]:2"), &glance).unwrap();
+        assert_eq!(six.as_bytes()[..2], [0x6b, 0x80]);
+        assert_eq!(six.as_bytes()[7], 255);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_or_signed_is_not_sent() {
+        let probe = |change: &dyn Fn(&mut Glance)| {
+            let mut glance = glance();
+            change(&mut glance);
+            segment(end("10.0.0.2:1"), end("10.0.0.1:2"), &glance).err()
+        };
+        assert_eq!(
+            probe(&|glance| glance.signed = true),
+            Some(Unprobeable::Signed)
+        );
+        assert_eq!(
+            probe(&|glance| glance.mptcp = true),
+            Some(Unprobeable::Mptcp)
+        );
+        for state in TcpState::ALL {
+            let refused = probe(&|glance| glance.state = state);
+            let is_probed = matches!(
+                state,
+                TcpState::Established
+                    | TcpState::CloseWait
+                    | TcpState::FinWait1
+                    | TcpState::FinWait2
+                    | TcpState::Closing
+                    | TcpState::LastAck
+            );
+            let expected = (!is_probed).then_some(Unprobeable::State(state));
+            assert_eq!(refused, expected, "{}", state.name());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn checksums_are_right(
+            addresses in any::<([u8; 4], [u8; 4], [u8; 16], [u8; 16])>(),
+            ports in any::<(u16, u16)>(),
+            numbers in any::<(u32, u32, u16)>(),
+            timestamps in any::<Option<(u32, u32)>>(),
+        ) {
+            let mut glance = glance();
+            (glance.snd_una, glance.rcv_nxt, glance.window) = numbers;
+            glance.timestamps = timestamps.map(|(value, echo)| Timestamps { value, echo });
+            let (a, b, c, d) = addresses;
+            for (from, to) in [(IpAddr::from(a), IpAddr::from(b)), (c.into(), d.into())] {
+                let local = End { addr: from, port: ports.0 };
+                let remote = End { addr: to, port: ports.1 };
+                let Ok(probe) = segment(local, remote, &glance) else {
+                    // Two random addresses of IPv6 of which one is mapped.
+                    continue;
+                };
+                let (tcp, sum) = tcp(&probe);
+                prop_assert_eq!(sum, 0xffff);
+                prop_assert_eq!(tcp.len(), usize::from(tcp[12] >> 4) * 4, "no data");
+                prop_assert_eq!(&tcp[4..8], &numbers.0.wrapping_sub(1).to_be_bytes()[..]);
+                prop_assert_eq!(&tcp[8..12], &numbers.1.to_be_bytes()[..]);
+                prop_assert_eq!(&tcp[14..16], &numbers.2.to_be_bytes()[..]);
+            }
+        }
+    }
+}
