@@ -36,6 +36,8 @@ pub enum Operation {
     EnterNamespace,
     /// clone(2) of a thread.
     StartThread,
+    /// clone(2) of a process, pipe(2).
+    Start,
 }
 
 impl Operation {
@@ -56,6 +58,7 @@ impl Operation {
             Self::Receive => "receive",
             Self::EnterNamespace => "enter",
             Self::StartThread => "start a thread for",
+            Self::Start => "start",
         }
     }
 }

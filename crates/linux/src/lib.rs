@@ -5,6 +5,7 @@
 //! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`] and [`mod@set`]
 //! write.
 
+mod child;
 mod error;
 mod hz;
 mod netlink;

@@ -92,7 +92,7 @@ fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), NotSet> {
 }
 
 /// What getsockopt(2) tells; whether a value is inherited it does not.
-fn in_force(socket: &OwnedFd) -> Result<EffectiveTimers> {
+pub(crate) fn in_force(socket: &OwnedFd) -> Result<EffectiveTimers> {
     Ok(EffectiveTimers {
         keepalive: sockopt::keepalive(socket)?,
         idle: unexplained(sockopt::keep_idle(socket)?),

@@ -14,6 +14,7 @@ use rustix::process::{
 
 use super::sys;
 use crate::Proc;
+use crate::child;
 
 /// Borrows descriptors, and remembers the last threads that it borrowed from.
 pub(super) struct Lender {
@@ -135,18 +136,18 @@ fn close_elsewhere(socket: OwnedFd) {
     let Ok((read, write)) = pipe_with(PipeFlags::CLOEXEC) else {
         return;
     };
-    match sys::fork() {
-        Ok(sys::Side::Child) => {
+    match child::fork() {
+        Ok(child::Side::Child) => {
             drop(write);
             // Until the other one has closed its duplicate, or has ended.
             let mut end = [PollFd::from_borrowed_fd(read.as_fd(), PollFlags::empty())];
             let _ = poll(&mut end, None);
-            sys::leave(0);
+            child::leave(0);
         }
-        Ok(sys::Side::Parent(child)) => {
+        Ok(child::Side::Parent(child)) => {
             drop(socket);
             drop(write);
-            let _ = sys::end_of(child);
+            let _ = child::end_of(child);
         }
         Err(_) => {}
     }

@@ -32,7 +32,9 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use sockpulse_preload::{Mode, Request};
 
 use filter::Held;
-use sys::{Change, Shared, Side};
+use sys::Shared;
+
+use crate::child::{self, Change, Side};
 
 /// How sockets get their options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,11 +119,11 @@ fn may_be_killed_for_asking() -> bool {
     if !secure_computing_mode().is_ok_and(|mode| mode == SecureComputingMode::Filter) {
         return false;
     }
-    match sys::fork() {
-        Ok(Side::Parent(child)) => !matches!(sys::wait(child), Ok(Change::Done)),
+    match child::fork() {
+        Ok(Side::Parent(child)) => !matches!(child::wait(child), Ok(Change::Done)),
         Ok(Side::Child) => {
             sys::knows_action(libc::SECCOMP_RET_USER_NOTIF);
-            sys::leave(0)
+            child::leave(0)
         }
         Err(_) => true,
     }
@@ -155,26 +157,26 @@ fn start(request: &Request) -> Result<OwnedFd, NotHeld> {
     let program = rustix::process::getpid();
     let adopts =
         program == Pid::INIT || rustix::process::child_subreaper().is_ok_and(|set| set.is_some());
-    match sys::fork().map_err(&failed)? {
+    match child::fork().map_err(&failed)? {
         Side::Parent(child) => {
             drop(theirs);
             if !adopts {
-                sys::end_of(child).map_err(&failed)?;
+                child::end_of(child).map_err(&failed)?;
             }
             Ok(ours)
         }
         Side::Child => {
             drop(ours);
-            sys::block_signals();
+            child::block_signals();
             // Only a group's leader is refused, which a new process is not.
             let _ = rustix::process::setsid();
             if adopts {
                 supervise(&theirs, program, request, &page);
             }
-            match sys::fork() {
+            match child::fork() {
                 Ok(Side::Child) => supervise(&theirs, program, request, &page),
-                Ok(Side::Parent(_)) => sys::leave(0),
-                Err(_) => sys::leave(1),
+                Ok(Side::Parent(_)) => child::leave(0),
+                Err(_) => child::leave(1),
             }
         }
     }
@@ -190,13 +192,13 @@ fn supervise(program: &OwnedFd, pid: Pid, request: &Request, page: &Shared) -> !
     let listener = send_byte(program, word).and_then(|()| take_over(program));
     // Without one the filter was refused.
     let Ok(listener) = listener else {
-        sys::leave(0);
+        child::leave(0);
     };
     // Since 6.6: the caller's processor goes straight to us and back.
     let _ = sys::set_flags(listener.as_fd(), SYNC_WAKE_UP);
     let told = send_byte(program, TAKEN);
     if told.is_err() {
-        sys::leave(1);
+        child::leave(1);
     }
     supervise::withdraw(&listener);
     supervise::stand_by(&listener, request, page)

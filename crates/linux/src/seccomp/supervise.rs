@@ -15,7 +15,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use sockpulse_preload::Request;
 
 use super::attend::{Attendant, Reply};
-use super::sys::{self, Change, Shared, Side};
+use super::sys::{self, Shared};
+use crate::child::{self, Change, Side};
 
 /// Stands by until no process is left that the filter holds. Never returns; other descriptors than the
 /// listener are closed.
@@ -24,11 +25,11 @@ pub(super) fn stand_by(listener: &OwnedFd, request: &Request, page: &Shared) -> 
         let Ok((read, write)) = pipe_with(PipeFlags::CLOEXEC) else {
             serve_alone(listener, request, page);
         };
-        match sys::fork() {
+        match child::fork() {
             Ok(Side::Child) => {
                 drop(write);
                 match serve(listener.as_fd(), Some(read.as_fd()), request, page) {
-                    End::NobodyLeft => sys::leave(0),
+                    End::NobodyLeft => child::leave(0),
                     // This process is the guard from now on.
                     End::GuardGone => {}
                 }
@@ -46,15 +47,15 @@ pub(super) fn stand_by(listener: &OwnedFd, request: &Request, page: &Shared) -> 
 /// Where no second process may be started, one must do.
 fn serve_alone(listener: &OwnedFd, request: &Request, page: &Shared) -> ! {
     serve(listener.as_fd(), None, request, page);
-    sys::leave(0);
+    child::leave(0);
 }
 
 /// Returns when the worker was killed.
 fn watch(worker: c_int) {
     loop {
-        match sys::wait(worker) {
+        match child::wait(worker) {
             Ok(Change::Stopped) => sys::go_on(worker),
-            Ok(Change::Done) => sys::leave(0),
+            Ok(Change::Done) => child::leave(0),
             Ok(Change::Failed(_)) | Err(_) => return,
         }
     }
@@ -128,7 +129,7 @@ fn answer(listener: BorrowedFd<'_>, id: u64, value: i64, flags: libc::c_ulong) {
 /// keeps busy, another name than the program's, and none of its variables, which may be secrets that
 /// the program itself wipes.
 pub(super) fn withdraw(listener: &OwnedFd) {
-    sys::close_all_but(&mut [listener.as_raw_fd()]);
+    child::close_all_but(&mut [listener.as_raw_fd()]);
     let _ = rustix::process::chdir("/");
     if let Some([words, variables]) = started_with() {
         let shown = NAME.len().min(words.len().saturating_sub(1));
