@@ -1,6 +1,6 @@
 //! Sends keepalive probes through raw sockets.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with, sockopt};
@@ -30,6 +30,9 @@ pub struct Sender {
     ipv4: OwnedFd,
     /// `None` where the kernel has no IPv6.
     ipv6: Option<OwnedFd>,
+    /// The device to which the socket of IPv6 is bound, whose routes are followed strictly only then
+    /// (`ip6_route_output_flags()`); 0 for none.
+    bound: u32,
 }
 
 impl Sender {
@@ -51,7 +54,11 @@ impl Sender {
             Err(Errno::AFNOSUPPORT) => None,
             Err(errno) => return Err(failed("a raw socket of IPv6", errno)),
         };
-        Ok(Self { ipv4, ipv6 })
+        Ok(Self {
+            ipv4,
+            ipv6,
+            bound: 0,
+        })
     }
 
     /// Sends the probe through the device with this number, or by the routes if that is 0.
@@ -62,20 +69,19 @@ impl Sender {
     /// # Errors
     /// [`Error::System`]: `EPERM` when a rule of the packet filter drops it, `ENETUNREACH` and its like
     /// when no route is there, `ENODEV` or `ENXIO` when the device is gone.
-    pub fn send(&self, segment: &Segment, ifindex: u32) -> Result<Sent> {
-        let socket = match segment.family() {
-            Family::Ipv4 => Some(&self.ipv4),
-            Family::Ipv6 => self.ipv6.as_ref(),
-        };
+    pub fn send(&mut self, segment: &Segment, ifindex: u32) -> Result<Sent> {
         let way = Way {
             source: segment.source(),
             destination: segment.destination(),
             ifindex,
             mark: segment.mark(),
         };
-        let sent = socket.map_or(Err(Errno::AFNOSUPPORT), |socket| {
-            sys::send(socket.as_fd(), segment.as_bytes(), &way)
-        });
+        let sent = match segment.family() {
+            Family::Ipv4 => sys::send(&self.ipv4, segment.as_bytes(), &way),
+            Family::Ipv6 => self
+                .bound_to(ifindex)
+                .and_then(|socket| sys::send(socket, segment.as_bytes(), &way)),
+        };
         match sent {
             Ok(()) => Ok(Sent::Left),
             Err(Errno::AGAIN | Errno::NOBUFS | Errno::INTR) => Ok(Sent::NotNow),
@@ -84,6 +90,20 @@ impl Sender {
                 Err(Error::system(Operation::Send, object, errno))
             }
         }
+    }
+}
+
+impl Sender {
+    /// The socket of IPv6, bound to the device.
+    fn bound_to(&mut self, ifindex: u32) -> Result<BorrowedFd<'_>, Errno> {
+        let socket = self.ipv6.as_ref().ok_or(Errno::AFNOSUPPORT)?;
+        if self.bound != ifindex {
+            let index = i32::try_from(ifindex).map_err(|_| Errno::NODEV)?;
+            let (level, option) = (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX);
+            crate::raw::set_option(socket, level, option, index)?;
+            self.bound = ifindex;
+        }
+        Ok(socket.as_fd())
     }
 }
 
