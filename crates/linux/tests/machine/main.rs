@@ -8,6 +8,7 @@ mod common;
 mod file;
 mod netns;
 mod pidfd;
+mod ping;
 mod processes;
 mod rearm;
 mod recorded;

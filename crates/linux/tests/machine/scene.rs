@@ -165,7 +165,7 @@ fn socket(family: AddressFamily, protocol: rustix::net::Protocol) -> rustix::io:
 }
 
 /// An IPv6 socket that is connected by IPv4; the standard library would make an IPv4 socket.
-fn mapped(port: u16) -> TcpStream {
+pub(crate) fn mapped(port: u16) -> TcpStream {
     let socket = socket(AddressFamily::INET6, ipproto::TCP).unwrap();
     let addr = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped();
     let connected = rustix::net::connect(&socket, &SocketAddr::from((addr, port)));

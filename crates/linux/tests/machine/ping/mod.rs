@@ -1,0 +1,6 @@
+//! Peers asked whether they live, over loopback.
+
+mod every_option;
+mod option;
+mod raw;
+mod wire;
