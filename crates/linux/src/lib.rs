@@ -2,8 +2,8 @@
 //! socket options, sysctls, cgroups.
 //!
 //! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
-//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`] and [`mod@set`]
-//! write.
+//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`], [`mod@set`] and
+//! [`ping::Asker`] write; [`ping::Sender`] sends.
 
 mod child;
 mod error;

@@ -5,7 +5,9 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use sockpulse_core::TcpState;
-use sockpulse_core::ping::{Answer, Gone, Inquiry, Method, Patience, Seen, Step, Verdict, segment};
+use sockpulse_core::ping::{
+    Answer, Glance, Gone, Inquiry, Method, Patience, Seen, Step, Verdict, segment,
+};
 use sockpulse_linux::ping::{Ear, Sender, Sent};
 use sockpulse_linux::sockopt;
 
@@ -102,7 +104,15 @@ fn root_the_probe_is_the_kernels_own() {
             let pair = Pair::open(kind);
             let wire = Wire::open(kind);
             let port = pair.local().port;
-            let glance = pair.glance();
+            if kind == Kind::V4 {
+                rustix::net::sockopt::set_ip_ttl(&pair.near, 77).unwrap();
+                rustix::net::sockopt::set_ip_tos(&pair.near, 0x20).unwrap();
+            }
+            let glance = Glance {
+                hop_limit: (kind == Kind::V4).then_some(77),
+                traffic_class: if kind == Kind::V4 { 0x20 } else { 0 },
+                ..pair.glance()
+            };
             let probe = segment(pair.local(), pair.remote(), &glance).unwrap();
             Sender::open().unwrap().send(&probe, 0).unwrap();
             let ours = wait_for("our probe", || {
@@ -116,7 +126,13 @@ fn root_the_probe_is_the_kernels_own() {
             let but_clock = |segment: super::wire::Segment| {
                 let numbers = (segment.seq, segment.ack, segment.window, segment.flags);
                 let has_timestamps = segment.timestamps.is_some();
-                (segment.to, numbers, segment.length, has_timestamps)
+                (
+                    segment.to,
+                    numbers,
+                    segment.length,
+                    has_timestamps,
+                    segment.header,
+                )
             };
             assert_eq!(but_clock(ours), but_clock(kernels), "{kind:?}");
         }
@@ -268,7 +284,7 @@ fn root_a_probe_goes_the_way_of_the_connections_packets() {
             ("fd01::1", "fd09::9", 0, index("way2"), "way2"),
             ("fd05::1", "fd09::9", 0, 0, "way1"),
         ] {
-            let glance = sockpulse_core::ping::Glance { mark, ..base };
+            let glance = Glance { mark, ..base };
             let end = |addr: &str| sockpulse_core::End {
                 addr: addr.parse().unwrap(),
                 port: 7,

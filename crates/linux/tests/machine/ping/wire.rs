@@ -41,6 +41,8 @@ pub(super) struct Segment {
     pub(super) window: u16,
     pub(super) length: u32,
     pub(super) timestamps: Option<Timestamps>,
+    /// Type of service, flags and time to live; raw sockets of IPv6 do not tell.
+    pub(super) header: Option<(u8, u8, u8)>,
 }
 
 /// Which socket is asked.
@@ -171,15 +173,18 @@ impl Wire {
 
     /// IPv4 comes with its header, IPv6 without.
     fn parse(&self, packet: &[u8]) -> Segment {
-        let tcp = match self.family {
-            Family::Ipv4 => &packet[usize::from(packet[0] & 0x0f) * 4..],
-            Family::Ipv6 => packet,
+        let (header, tcp) = match self.family {
+            Family::Ipv4 => {
+                let (header, tcp) = packet.split_at(usize::from(packet[0] & 0x0f) * 4);
+                (Some((header[1], header[6], header[8])), tcp)
+            }
+            Family::Ipv6 => (None, packet),
         };
         let word = |at: usize| u16::from_be_bytes(*tcp[at..].first_chunk().unwrap());
         let double = |at: usize| u32::from_be_bytes(*tcp[at..].first_chunk().unwrap());
-        let header = usize::from(tcp[12] >> 4) * 4;
+        let length = usize::from(tcp[12] >> 4) * 4;
         // After the handshake Linux puts them there and nothing else in front.
-        let has_timestamps = header >= 32 && tcp[20..24] == [1, 1, 8, 10];
+        let has_timestamps = length >= 32 && tcp[20..24] == [1, 1, 8, 10];
         Segment {
             from: word(0),
             to: word(2),
@@ -187,7 +192,8 @@ impl Wire {
             ack: double(8),
             flags: tcp[13],
             window: word(14),
-            length: u32::try_from(tcp.len() - header).unwrap(),
+            length: u32::try_from(tcp.len() - length).unwrap(),
+            header,
             timestamps: has_timestamps.then(|| Timestamps {
                 value: double(24),
                 echo: double(28),
