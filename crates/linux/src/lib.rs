@@ -2,8 +2,8 @@
 //! socket options, sysctls, cgroups.
 //!
 //! The adapters here translate and do not decide: they return the types of `sockpulse-core` with
-//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`], [`mod@set`] and
-//! [`ping::Asker`] write; [`ping::Sender`] sends.
+//! what was seen, what was not, and why. Only [`sysctl::set()`], [`mod@file`], [`rearm`], [`mod@set`],
+//! [`ping::Asker`] and [`sock_diag::Socket::destroy()`] write; [`ping::Sender`] sends.
 
 mod child;
 mod error;

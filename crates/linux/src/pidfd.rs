@@ -9,10 +9,11 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use sockpulse_core::{Connection, Observed, Process, SocketTimers, Unseen};
+use sockpulse_core::{Connection, Cookie, Observed, Process, SocketTimers, Unseen};
 
 use crate::error::Result;
-use crate::sockopt;
+use crate::sock_diag::Memory;
+use crate::{raw, sockopt};
 
 /// Borrows descriptors of processes. Process descriptors are kept between calls.
 ///
@@ -28,6 +29,9 @@ enum Target {
     Open(OwnedFd),
     Closed(Unseen),
 }
+
+/// Bytes of `SO_MEMINFO` that are of interest: up to the backlog.
+const MEMINFO: usize = size_of::<[u32; 8]>();
 
 /// Process descriptors kept at once: the limit of open files may be as low as 1024.
 const KEPT: usize = 256;
@@ -54,6 +58,25 @@ impl Borrower {
             Ok(socket) => read(&socket, connection),
             Err(unseen) => Observed::Unknown(unseen),
         }
+    }
+
+    /// What the buffers of the socket of this cookie take, which the process holds: also of one that
+    /// was destroyed and that sock_diag shows no more.
+    ///
+    /// # Errors
+    /// [`Unseen::Vanished`] when the process has closed it.
+    #[doc(alias = "SO_MEMINFO")]
+    pub fn memory(&mut self, process: Process, cookie: Cookie) -> Result<Memory, Unseen> {
+        let socket = self.borrow(process)?;
+        match sockopt::cookie(&socket) {
+            Ok(found) if found == cookie => {}
+            _ => return Err(Unseen::Vanished),
+        }
+        let values = raw::option::<MEMINFO>(&socket, libc::SOL_SOCKET, libc::SO_MEMINFO);
+        let values = values.map_err(|_| Unseen::NotReported)?;
+        let (values, _) = values.as_chunks();
+        let values: Vec<u32> = values.iter().copied().map(u32::from_ne_bytes).collect();
+        Ok(Memory::of(&values))
     }
 
     pub(crate) fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 pub(super) const NLM_F_REQUEST: u16 = 0x01;
+pub(super) const NLM_F_ACK: u16 = 0x04;
 pub(super) const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLMSG_NOOP: u16 = 1;
@@ -65,6 +66,8 @@ pub(super) struct Scan {
     pub(super) ours: bool,
     pub(super) done: bool,
     pub(super) interrupted: bool,
+    /// What was asked is done: the answer to `NLM_F_ACK`.
+    pub(super) acknowledged: bool,
     pub(super) refused: Option<Errno>,
 }
 
@@ -85,7 +88,10 @@ pub(super) fn scan(datagram: &[u8], sequence: u32) -> Scan {
                 scan.done = true;
                 scan.refused = error_of(message.payload);
             }
-            NLMSG_ERROR => scan.refused = Some(error_of(message.payload).unwrap_or(Errno::PROTO)),
+            NLMSG_ERROR => match i32::read_from_prefix(message.payload) {
+                Ok((0, _)) => scan.acknowledged = true,
+                _ => scan.refused = Some(error_of(message.payload).unwrap_or(Errno::PROTO)),
+            },
             NLMSG_NOOP => {}
             _ => scan.ours = true,
         }
@@ -246,7 +252,10 @@ mod tests {
         assert_eq!(refused(-2, NLMSG_DONE), Some(Errno::NOENT));
         assert_eq!(refused(0, NLMSG_DONE), None);
         assert_eq!(refused(i32::MIN, NLMSG_DONE), None);
-        assert_eq!(refused(0, NLMSG_ERROR), Some(Errno::PROTO));
+        assert_eq!(refused(0, NLMSG_ERROR), None);
+        assert!(scan(&message(NLMSG_ERROR, 0, 1, &[0; 20]), 1).acknowledged);
+        let cut = scan(&message(NLMSG_ERROR, 0, 1, &[0; 2]), 1);
+        assert_eq!((cut.acknowledged, cut.refused), (false, Some(Errno::PROTO)));
         assert!(scan(&message(20, NLM_F_DUMP_INTR, 1, b""), 1).interrupted);
     }
 

@@ -12,7 +12,7 @@ use zerocopy::{Immutable, IntoBytes};
 pub(crate) use framing::{Cut, Messages, attributes, messages};
 
 use crate::error::{Error, Operation, Result};
-use framing::{NLM_F_DUMP, NLM_F_REQUEST, scan};
+use framing::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, scan};
 
 mod framing;
 
@@ -131,6 +131,26 @@ impl Netlink {
                 Some(Errno::NOENT | Errno::STALE) => return Ok(None),
                 Some(errno) => return Err(Error::Refused { request, errno }),
                 None if scan.ours => return Ok(Some(bytes.to_vec())),
+                None => {}
+            }
+        }
+    }
+
+    /// Has something done, and waits until it is; `false` when there is nothing to do it to.
+    pub(crate) fn order<R: IntoBytes + Immutable>(
+        &mut self,
+        request: &'static str,
+        kind: u16,
+        body: &R,
+    ) -> Result<bool> {
+        self.send(request, kind, NLM_F_REQUEST | NLM_F_ACK, body)?;
+        loop {
+            let received = self.receive(request)?;
+            let scan = scan(&self.buffer[..received], self.sequence);
+            match scan.refused {
+                Some(Errno::NOENT | Errno::STALE) => return Ok(false),
+                Some(errno) => return Err(Error::Refused { request, errno }),
+                None if scan.acknowledged => return Ok(true),
                 None => {}
             }
         }

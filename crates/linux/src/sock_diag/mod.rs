@@ -6,6 +6,8 @@
 //! kernel leaves out some attributes (the upper layer protocol, on older kernels, by which Multipath
 //! TCP is recognised).
 //!
+//! [`Socket::destroy()`] is the only thing here that changes anything.
+//!
 //! A socket belongs to the namespace in which it was made, which need not be the one that its
 //! process is in. Reading every namespace that a process or a mount holds finds those too.
 
@@ -15,6 +17,7 @@ use std::ops::ControlFlow;
 use sockpulse_core::{Family, SocketId, TcpState};
 
 pub use crate::netlink::DumpEnd;
+pub use memory::Memory;
 pub use message::{DiagMessage, Messages, SocketFlags, messages};
 
 use crate::error::Result;
@@ -22,6 +25,8 @@ use crate::netlink::Netlink;
 use wire::{Be16, Ne32, OldRequest, Request, SockId};
 
 mod connection;
+mod destroy;
+mod memory;
 mod message;
 mod wire;
 
@@ -113,7 +118,11 @@ impl Socket {
     ) -> Result<DumpEnd> {
         let request = Request {
             states: query.states.0,
-            ..request(family_number(query.family), query.info, SockId::ANY)
+            ..request(
+                family_number(query.family),
+                extensions(query.info),
+                SockId::ANY,
+            )
         };
         self.netlink
             .dump(DUMP, wire::SOCK_DIAG_BY_FAMILY, &request, batch)
@@ -157,30 +166,35 @@ impl Socket {
         ifindex: u32,
         info: TcpInfo,
     ) -> Result<Option<Vec<u8>>> {
-        let (family, src) = address(id.local.addr);
-        let (_, dst) = address(id.remote.addr);
-        // A cookie of all ones is not compared (INET_DIAG_NOCOOKIE).
-        let cookie = if id.cookie.0 == 0 {
-            u64::MAX
-        } else {
-            id.cookie.0
-        };
-        let [a, b, c, d, e, f, g, h] = cookie.to_le_bytes();
-        let id = SockId {
-            sport: Be16::new(id.local.port),
-            dport: Be16::new(id.remote.port),
-            src,
-            dst,
-            ifindex: Ne32::new(ifindex),
-            cookie: [
-                Ne32::new(u32::from_le_bytes([a, b, c, d])),
-                Ne32::new(u32::from_le_bytes([e, f, g, h])),
-            ],
-        };
-        let request = request(family, info, id);
+        let request = one(id, ifindex, extensions(info));
         self.netlink
             .ask(LOOKUP, wire::SOCK_DIAG_BY_FAMILY, &request)
     }
+}
+
+/// A request about one socket.
+fn one(id: &SocketId, ifindex: u32, extensions: u8) -> Request {
+    let (family, src) = address(id.local.addr);
+    let (_, dst) = address(id.remote.addr);
+    // A cookie of all ones is not compared (INET_DIAG_NOCOOKIE).
+    let cookie = if id.cookie.0 == 0 {
+        u64::MAX
+    } else {
+        id.cookie.0
+    };
+    let [a, b, c, d, e, f, g, h] = cookie.to_le_bytes();
+    let id = SockId {
+        sport: Be16::new(id.local.port),
+        dport: Be16::new(id.remote.port),
+        src,
+        dst,
+        ifindex: Ne32::new(ifindex),
+        cookie: [
+            Ne32::new(u32::from_le_bytes([a, b, c, d])),
+            Ne32::new(u32::from_le_bytes([e, f, g, h])),
+        ],
+    };
+    request(family, extensions, id)
 }
 
 const fn family_number(family: Family) -> u8 {
@@ -208,11 +222,11 @@ const fn extensions(info: TcpInfo) -> u8 {
     }
 }
 
-const fn request(family: u8, info: TcpInfo, id: SockId) -> Request {
+const fn request(family: u8, extensions: u8, id: SockId) -> Request {
     Request {
         family,
         protocol: wire::IPPROTO_TCP,
-        extensions: extensions(info),
+        extensions,
         pad: 0,
         states: States::ALL.0,
         id,

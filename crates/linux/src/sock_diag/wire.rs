@@ -11,6 +11,9 @@ pub(super) type Ne64 = U64<NativeEndian>;
 /// `SOCK_DIAG_BY_FAMILY`: request and answer.
 pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
+/// `SOCK_DESTROY`.
+pub(super) const SOCK_DESTROY: u16 = 21;
+
 /// `TCPDIAG_GETSOCK`: the older request, which dumps both families; its answers have its number.
 pub(super) const TCPDIAG_GETSOCK: u16 = 18;
 
@@ -20,6 +23,7 @@ pub(super) const IPPROTO_TCP: u8 = 6;
 
 /// Attributes (`INET_DIAG_…`).
 pub(super) const INFO: u16 = 2;
+pub(super) const SKMEMINFO: u16 = 7;
 pub(super) const SHUTDOWN: u16 = 8;
 pub(super) const PROTOCOL: u16 = 10;
 pub(super) const ULP_INFO: u16 = 19;

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod common;
+mod destroy;
 mod file;
 mod netns;
 mod pidfd;
