@@ -261,6 +261,7 @@ pub(crate) fn name(target: &Target) -> String {
         Target::PersistedFile { path } => shown(path),
         Target::Rules { .. } => "the kernel's rules for connections to come".into(),
         Target::Connections { file, .. } => format!("the sockets of {}", shown(file)),
+        Target::Destroyed { file, .. } => format!("the connections of {}", shown(file)),
         _ => "something that this version does not know".into(),
     }
 }
@@ -289,6 +290,11 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
         Target::Connections { file, count } => vec![format!(
             "{} in {}: {reason}",
             counted(*count, "open socket"),
+            shown(file)
+        )],
+        Target::Destroyed { file, count } => vec![format!(
+            "{} to be destroyed, in {}: {reason}",
+            counted(*count, "connection"),
             shown(file)
         )],
         Target::Rules { .. } => vec![format!("{}: {reason}", name(&change.target))],

@@ -336,7 +336,11 @@ fn chosen<'a>(
         (Some(id), _) => {
             let mut all = past.transactions.iter();
             let found = all.find(|transaction| transaction.id == id);
-            vec![found.ok_or_else(|| unknown(id))?]
+            let found = found.ok_or_else(|| unknown(id))?;
+            if !found.is_reversible() && !found.records.is_empty() {
+                return Err(irreversible(found));
+            }
+            vec![found]
         }
         (None, Some(since)) => {
             let oldest = now.saturating_sub(since.as_secs());
@@ -351,6 +355,22 @@ fn chosen<'a>(
     Ok(chosen)
 }
 
+/// A connection that was ended does not come back.
+fn irreversible(transaction: &Transaction) -> CommandError {
+    let mut records = transaction.records.iter();
+    let files = records.find_map(|record| match &record.change.target {
+        Target::Destroyed { file, .. } => Some(shown(file)),
+        _ => None,
+    });
+    let message = format!(
+        "change {} cannot be undone: it destroyed connections",
+        transaction.id
+    );
+    let told = files.unwrap_or_default();
+    CommandError::new(ErrorKind::Usage, message)
+        .hint(format!("{told} beside the journal tells of each of them"))
+}
+
 fn unknown(id: u64) -> CommandError {
     let message = format!("the journal knows no change {id}");
     CommandError::new(ErrorKind::Usage, message).hint("sockpulse undo --list")
@@ -361,11 +381,14 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
     let mut documents = Vec::new();
     for transaction in &past.transactions {
         let failed = !transaction.changed();
-        let undone = !failed && !live.contains(&transaction.id) && !transaction.is_undo();
+        let reversible = transaction.is_reversible() || transaction.records.is_empty();
+        let undone =
+            !failed && reversible && !live.contains(&transaction.id) && !transaction.is_undo();
         let age = std::time::Duration::from_secs(now.saturating_sub(transaction.at));
         let state = match (failed, undone) {
             (true, _) if !transaction.records.is_empty() => ", failed",
             (_, true) => ", undone",
+            _ if !reversible => ", cannot be undone",
             _ => "",
         };
         let part = transaction.continues.map_or(String::new(), |before| {
@@ -402,6 +425,7 @@ fn list(report: &mut DocumentOrText<'_>, past: &Past, now: u64) {
             "undoes_partly": transaction.undoes.partly,
             "continues": transaction.continues,
             "undone": undone,
+            "reversible": reversible,
             "changes": transaction.records.iter().map(of_record).collect::<Vec<_>>(),
         }));
     }

@@ -153,6 +153,9 @@ pub(crate) fn of_change(change: &Change) -> Json {
         Target::Connections { file, count } => {
             json!({ "target": "connections", "file": file, "count": count })
         }
+        Target::Destroyed { file, count } => {
+            json!({ "target": "destroyed", "file": file, "count": count })
+        }
         Target::Rules { pins } => json!({ "target": "rules", "pins": pins }),
         // What a later version adds is written by it.
         _ => json!({ "target": "unknown" }),
@@ -188,6 +191,10 @@ fn change_of(json: &Json) -> Option<Change> {
         },
         "rules" => Target::Rules {
             pins: json["pins"].as_str()?.to_owned(),
+        },
+        "destroyed" => Target::Destroyed {
+            file: json["file"].as_str()?.to_owned(),
+            count: json["count"].as_u64()?,
         },
         "connections" => Target::Connections {
             file: json["file"].as_str()?.to_owned(),

@@ -147,6 +147,14 @@ pub enum Target {
         /// How many were planned.
         count: u64,
     },
+    /// Connections that were ended, each of which has its record in a file of its own beside the
+    /// journal. Nothing brings them back.
+    Destroyed {
+        /// The file's name.
+        file: String,
+        /// How many were to be.
+        count: u64,
+    },
     /// The rules that the kernel holds for connections to come: all their text, or
     /// [`Value::Absent`].
     Rules {
@@ -168,9 +176,8 @@ impl Target {
                 },
             ) => sysctl == other_sysctl && netns.is(other_netns),
             (Self::PersistedFile { path }, Self::PersistedFile { path: other }) => path == other,
-            (Self::Connections { file, .. }, Self::Connections { file: other, .. }) => {
-                file == other
-            }
+            (Self::Connections { file, .. }, Self::Connections { file: other, .. })
+            | (Self::Destroyed { file, .. }, Self::Destroyed { file: other, .. }) => file == other,
             (Self::Rules { pins }, Self::Rules { pins: other }) => pins == other,
             _ => false,
         }

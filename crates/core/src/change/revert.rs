@@ -49,6 +49,13 @@ impl Transaction {
         records.any(|record| !matches!(record.outcome, Some(Err(_))))
     }
 
+    /// Whether anything of it can be put back.
+    #[must_use]
+    pub fn is_reversible(&self) -> bool {
+        let mut records = self.records.iter();
+        records.any(|record| !matches!(record.change.target, Target::Destroyed { .. }))
+    }
+
     /// Whether it did all that it was to do.
     fn is_whole(&self) -> bool {
         let mut records = self.records.iter();
@@ -106,7 +113,8 @@ pub fn revert(done: &Change, now: &Value, reason: &str) -> Revert {
     }
 }
 
-/// The transactions that changed something and were not undone, oldest first. A reset is among them,
+/// The transactions that changed something and were not undone, oldest first; what cannot be undone is
+/// not among them. A reset is among them,
 /// and those that it took back are not; one that is called `undo` is not. An undoing of which anything
 /// failed, or is not known, is to be tried again: what it did put back stays as it is.
 #[must_use]
@@ -140,7 +148,7 @@ pub fn with_their_commands<'a>(
 }
 
 fn changes_of(mut transactions: Vec<&Transaction>) -> Vec<&Transaction> {
-    transactions.retain(|one| !one.is_undo() && one.changed());
+    transactions.retain(|one| !one.is_undo() && one.changed() && one.is_reversible());
     transactions
 }
 
@@ -379,6 +387,23 @@ mod tests {
         // Whoever undoes an undoing has the change again.
         journal.push(transaction(4, &[3], &[(60, 30)]));
         assert_eq!(ids(&journal), [1, 2]);
+    }
+
+    #[test]
+    fn what_was_destroyed_is_passed_over() {
+        let mut journal = vec![
+            transaction(1, &[], &[(7200, 60)]),
+            transaction(2, &[], &[(0, 0)]),
+        ];
+        journal[1].records[0].change.target = Target::Destroyed {
+            file: "connections-2.jsonl".into(),
+            count: 3,
+        };
+        assert!(journal[1].changed() && !journal[1].is_reversible());
+        for of in [live, made] {
+            let ids: Vec<u64> = of(&journal).iter().map(|one| one.id).collect();
+            assert_eq!(ids, [1]);
+        }
     }
 
     #[test]
