@@ -15,8 +15,8 @@ use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
 use crate::{
-    append, audit, defaults, explain, generate, lab, list, plan, protect, run as start, stdout,
-    watch,
+    append, audit, defaults, explain, generate, lab, list, ping, plan, protect, run as start,
+    stdout, watch,
 };
 
 /// How output is to look.
@@ -129,6 +129,7 @@ fn dispatch(
         Command::Audit(args) => audit::run(args, &face, machine, out, stderr),
         Command::List(args) => list::run(args, &face, machine, out, stderr),
         Command::Defaults(args) => defaults::run(args, &face, machine, out, stderr),
+        Command::Ping(args) => ping::run(args, &face, machine, out, stderr),
         Command::Protect(args) => protect::run(args, &face, machine, out, stderr),
         Command::Unprotect(args) => protect::end(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),

@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// Every connection with its settings, timers, silence, exposure and owner.
     #[command(long_about = LIST_ABOUT)]
     List(ListArgs),
+    /// Ask now whether the peers of established connections are alive.
+    #[command(long_about = crate::ping::args::ABOUT)]
+    Ping(crate::ping::args::PingArgs),
     /// The kernel's defaults: see, set and put back, now and at boot, in every namespace.
     #[command(long_about = args::ABOUT)]
     Defaults(DefaultsArgs),
@@ -247,7 +250,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "defaults", "protect", "unprotect", "undo", "run", "watch", "lab", "doctor", "explain", "plan",
+            "audit", "list", "ping", "defaults", "protect", "unprotect", "undo", "run", "watch", "lab", "doctor", "explain", "plan",
             "completions",
             "man"
         ]

@@ -24,6 +24,7 @@ mod listing;
 pub mod machine;
 mod markdown;
 pub mod options;
+pub mod ping;
 mod plan;
 mod protect;
 pub mod row;

@@ -1,11 +1,13 @@
-//! What the faces ask of the machine: five functions, so that tests can put others in their place.
+//! What the faces ask of the machine: six functions, so that tests can put others in their place.
 
 use std::io;
 
+use sockpulse_core::Cookie;
 use sockpulse_linux::Proc;
 
 use crate::error::{CommandError, Exit};
 use crate::options::{DoctorOptions, Here, SurveyOptions, Surveyed};
+use crate::ping::station::{MethodChoice, Stations};
 use crate::row::Row;
 use crate::sink::ChangeSink;
 use crate::watch::source::{EventOptions, EventSource};
@@ -29,6 +31,9 @@ pub type Changes = fn() -> Box<dyn ChangeSink>;
 /// Begins to tell what happens to connections.
 pub type Events = fn(&EventOptions) -> Result<Box<dyn EventSource>, CommandError>;
 
+/// Opens the way to asking the connections of these cookies.
+pub type OpenStations = fn(MethodChoice, &[Cookie]) -> Result<Box<dyn Stations>, CommandError>;
+
 /// Where commands get their facts.
 #[derive(Clone, Copy)]
 pub struct Machine {
@@ -42,6 +47,8 @@ pub struct Machine {
     pub changes: Changes,
     /// Tells of events.
     pub events: Events,
+    /// Asks connections, and ends them.
+    pub stations: OpenStations,
 }
 
 impl Machine {
@@ -52,6 +59,7 @@ impl Machine {
         defaults: here,
         changes: crate::sink::this_machine,
         events: crate::watch::kernel::attach,
+        stations: crate::ping::this_machine,
     };
 }
 

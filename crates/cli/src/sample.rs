@@ -274,6 +274,7 @@ pub(crate) fn machine(survey: Survey) -> Machine {
         },
         changes: || panic!("not under test"),
         events: |_| panic!("not under test"),
+        stations: |_, _| panic!("not under test"),
     }
 }
 
