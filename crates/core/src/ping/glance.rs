@@ -45,7 +45,7 @@ pub struct Glance {
     pub timestamps: Option<Timestamps>,
     /// The socket's own time to live or hop limit; `None` for the default.
     pub hop_limit: Option<u8>,
-    /// Type of service or traffic class of the socket's packets.
+    /// Type of service or traffic class of the socket's packets, congestion bits as they stand there.
     pub traffic_class: u8,
     /// The socket's mark (`SO_MARK`), by which its packets may be routed; 0 for none.
     pub mark: u32,

@@ -166,7 +166,7 @@ impl Default for Packet {
 impl Packet {
     /// RFC 791 3.1.
     fn ipv4(&mut self, from: Ipv4Addr, to: Ipv4Addr, tcp: u8, glance: &Glance) {
-        self.put(&[0x45, glance.traffic_class]);
+        self.put(&[0x45, class(glance)]);
         self.put(&(20 + u16::from(tcp)).to_be_bytes());
         self.put(&[0, 0, DO_NOT_FRAGMENT, 0]);
         self.put(&[glance.hop_limit.unwrap_or(HOPS), TCP, 0, 0]);
@@ -176,7 +176,7 @@ impl Packet {
 
     /// RFC 8200 3. Without a flow label.
     fn ipv6(&mut self, from: Ipv6Addr, to: Ipv6Addr, tcp: u8, glance: &Glance) {
-        let class = glance.traffic_class;
+        let class = class(glance);
         self.put(&[0x60 | (class >> 4), class << 4, 0, 0]);
         self.put(&u16::from(tcp).to_be_bytes());
         self.put(&[TCP, glance.hop_limit.unwrap_or(HOPS)]);
@@ -205,6 +205,12 @@ impl Packet {
         self.bytes[self.length..end].copy_from_slice(bytes);
         self.length = end;
     }
+}
+
+/// Without the two bits of congestion notification: on a connection that uses it they stand on the
+/// socket from its last segment with data, and the kernel clears them for one without (RFC 3168 6.1.4).
+const fn class(glance: &Glance) -> u8 {
+    glance.traffic_class & !3
 }
 
 fn sum_of_address(address: IpAddr) -> u32 {
@@ -306,7 +312,7 @@ mod tests {
     fn what_the_socket_asks_of_its_packets_they_have() {
         let mut glance = glance();
         glance.hop_limit = Some(255);
-        glance.traffic_class = 0xb8;
+        glance.traffic_class = 0xba;
         let four = segment(end("10.0.0.2:1"), end("10.0.0.1:2"), &glance).unwrap();
         assert_eq!((four.as_bytes()[1], four.as_bytes()[8]), (0xb8, 255));
         let six = segment(end("[::1]:1"), end("[::1]:2"), &glance).unwrap();
