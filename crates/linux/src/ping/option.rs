@@ -61,7 +61,7 @@ pub enum NotAsked {
     NoRoom,
     /// A value in force is one that no option takes, so that it could not be put back.
     NotRestorable,
-    /// The kernel refused something before anything was set.
+    /// The kernel refused something; what had been set is back.
     Failed(Error),
     /// Options were set and could not be put back.
     HalfMade(Error),
