@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode};
 use libbpf_cargo::SkeletonBuilder;
 
 const SOURCES: &str = "src/bpf";
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 8] = [
     "task_file",
     "iter_tcp",
     "count",
@@ -14,6 +14,7 @@ const PROGRAMS: [&str; 7] = [
     "set_tcp",
     "glance",
     "endings",
+    "watch",
 ];
 
 fn main() -> ExitCode {

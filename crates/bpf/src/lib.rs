@@ -7,6 +7,7 @@
 //! [`IterTcp`] does, and sets the sockets that it has an [`Order`] for.
 //!
 //! [`protect`] gives connections to come the settings of their rule, by programs that stay in the kernel.
+//! [`watch`] tells what happens to connections, by programs that stay as long as the reader does.
 //!
 //! [`glance`] looks at single connections again and again, by their ends, and tells how they end.
 //!

@@ -37,3 +37,7 @@ pub(crate) mod glance {
 pub(crate) mod endings {
     include!(concat!(env!("OUT_DIR"), "/endings.skel.rs"));
 }
+
+pub(crate) mod watch {
+    include!(concat!(env!("OUT_DIR"), "/watch.skel.rs"));
+}

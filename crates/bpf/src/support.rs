@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sockpulse_core::Hz;
 use sockpulse_linux::support::{Facility, Support};
 
 use crate::error::{Error, Operation};
@@ -9,6 +10,7 @@ use crate::glance::{self, Endings};
 use crate::load::BTF;
 use crate::protect::{self, Hook, PINS};
 use crate::risk::RiskAccepted;
+use crate::watch::{self, Kinds};
 use crate::{IterTcp, TaskFile, sys};
 
 const CAPABILITIES: &str = "CAP_BPF and CAP_PERFMON in the initial user namespace: run as root, or \
@@ -41,6 +43,7 @@ pub fn facilities(accepted: RiskAccepted) -> Vec<Facility> {
         bpffs(Path::new(PINS)),
         lookup(),
         tracepoint(),
+        timers(),
     ]
 }
 
@@ -124,6 +127,18 @@ fn tracepoint() -> Facility {
         Endings::load(1).map(drop),
         "telling how a connection ended that was being asked or watched",
         "a connection that was reset while it was asked is told as one that is gone",
+    )
+}
+
+fn timers() -> Facility {
+    // Any rate will do: nothing is attached.
+    let hz = sockpulse_linux::hz().or(Hz::new(1));
+    let hz = hz.expect("1 is a tick rate");
+    facility(
+        "BPF timer tracepoint",
+        watch::try_kinds(Kinds::PROBING.with(Kinds::RECOVERED), hz),
+        "`watch`: keepalive probes that are not answered, and peers that are heard again",
+        "`watch` tells of connections that open and end, not of those that fall silent",
     )
 }
 

@@ -113,6 +113,17 @@ fn check_sizes(map: BorrowedFd<'_>, value: usize) -> io::Result<()> {
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// How often the kernel passed a program by, since it was at work on that processor already.
+pub(crate) fn misses(program: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = u32::try_from(size_of_val(&info)).map_err(io::Error::other)?;
+    // SAFETY: the structure is as long as said, and outlives the call.
+    let answer = unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut len)
+    };
+    answered(answer).map(|_| info.recursion_misses)
+}
+
 /// `BPF_LINK_CREATE` for an iterator program; with `pid` it walks only that process's tasks (Linux
 /// 6.1; older kernels answer `E2BIG`). The process is looked up in the caller's pid namespace.
 pub(crate) fn link_iterator(program: BorrowedFd<'_>, pid: Option<u32>) -> io::Result<OwnedFd> {

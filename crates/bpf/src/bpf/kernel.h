@@ -57,6 +57,7 @@ struct hlist_node {
 struct timer_list {
 	struct hlist_node entry;
 	unsigned long expires;
+	void (*function)(struct timer_list *);
 };
 
 struct ns_common {
@@ -168,6 +169,7 @@ struct ipv6_pinfo {
 struct inet_sock {
 	struct sock sk;
 	struct ipv6_pinfo *pinet6;
+	__be16 inet_sport;
 	__s16 uc_ttl;
 	__u8 tos;
 };

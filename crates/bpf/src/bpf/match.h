@@ -14,6 +14,7 @@ enum subject_flag {
 	SUBJECT_REMOTE = 1 << 2,	/* the far end is known */
 	SUBJECT_STAYS = 1 << 3,		/* both ends are in one namespace */
 	SUBJECT_INTERRUPT = 1 << 4,	/* `current` has nothing to do with it */
+	SUBJECT_UNSURE = 1 << 5,	/* what is not known satisfies every condition */
 };
 
 struct end {
@@ -110,6 +111,17 @@ __noinline int learn_place(const struct table *t, const struct subject *s, struc
 	return known;
 }
 
+/* All that there are. */
+static __always_inline void every_clause(const struct table *t, struct clauses *candidates)
+{
+	__u32 w, n;
+
+	for (w = 0; w < WORDS; w++) {
+		n = t->clauses > w * 64 ? t->clauses - w * 64 : 0;
+		candidates->word[w] &= n >= 64 ? ~0ULL : (1ULL << n) - 1;
+	}
+}
+
 /* Without a name: only clauses that ask for none. */
 static __always_inline void by_name(const struct table *t, const struct subject *s,
 				    struct clauses *candidates)
@@ -117,6 +129,10 @@ static __always_inline void by_name(const struct table *t, const struct subject 
 	struct name_key key = { t->generation, { s->comm[0], s->comm[1] } };
 	struct clauses *found, fresh = {};
 
+	if (!(s->flags & SUBJECT_PROGRAM) && (s->flags & SUBJECT_UNSURE)) {
+		every_clause(t, candidates);
+		return;
+	}
 	if (!(t->flags & TABLE_NAMES) || !(s->flags & SUBJECT_PROGRAM)) {
 		and(candidates, &t->nameless);
 		return;
@@ -133,8 +149,11 @@ static __always_inline void by_name(const struct table *t, const struct subject 
 }
 
 /* Without a place: only clauses that ask for none. */
-static __always_inline void nowhere(const struct table *t, struct clauses *candidates)
+static __always_inline void nowhere(const struct table *t, const struct subject *s,
+				    struct clauses *candidates)
 {
+	if (s->flags & SUBJECT_UNSURE)
+		return;
 	and(candidates, &t->placeless[PLACE_UNIT]);
 	and(candidates, &t->placeless[PLACE_CONTAINER]);
 	and(candidates, &t->placeless[PLACE_CGROUP]);
@@ -149,14 +168,14 @@ static __always_inline void by_place(const struct table *t, const struct subject
 	if (!(t->flags & TABLE_PLACES))
 		return;
 	if (!s->cgroup) {
-		nowhere(t, candidates);
+		nowhere(t, s, candidates);
 		return;
 	}
 	found = bpf_map_lookup_elem(&places, &key);
 	if (found) {
 		and(candidates, found);
 	} else if (learn_place(t, s, &fresh)) {
-		nowhere(t, candidates);
+		nowhere(t, s, candidates);
 	} else {
 		and(candidates, &fresh);
 		bpf_map_update_elem(&places, &key, &fresh, BPF_ANY);
@@ -177,12 +196,19 @@ static __always_inline bool at_end(const struct end *end, const struct end_patte
 	return !(p->flags & END_NET) || in_net(end, p);
 }
 
+static __always_inline bool is_process(const struct subject *s, __u32 pid)
+{
+	if (s->flags & SUBJECT_PROGRAM)
+		return s->pid == pid;
+	return s->flags & SUBJECT_UNSURE;
+}
+
 /* The conditions that are not remembered. */
 static __always_inline bool satisfies(const struct clause *c, const struct subject *s)
 {
 	__u32 asked = c->flags;
 
-	if ((asked & CLAUSE_PID) && (c->pid != s->pid || !(s->flags & SUBJECT_PROGRAM)))
+	if ((asked & CLAUSE_PID) && !is_process(s, c->pid))
 		return false;
 	if ((asked & CLAUSE_NETNS) && c->netns != s->netns)
 		return false;

@@ -83,15 +83,20 @@ static __always_inline void end_of(struct end *end, const struct in6_addr *addr,
 }
 
 /* Not known before the socket is bound, by its program or by the kernel. */
-static __always_inline void local_end(struct subject *s, const struct sock_common *skc)
+static __always_inline void local_end_at(struct subject *s, const struct sock_common *skc, __u16 port)
 {
-	if (!skc->skc_num)
+	if (!port)
 		return;
 	s->flags |= SUBJECT_LOCAL;
 	if (skc->skc_family == AF_INET)
-		end_v4(&s->local, skc->skc_rcv_saddr, skc->skc_num);
+		end_v4(&s->local, skc->skc_rcv_saddr, port);
 	else if (bpf_core_field_exists(skc->skc_v6_rcv_saddr))
-		end_of(&s->local, &skc->skc_v6_rcv_saddr, skc->skc_num);
+		end_of(&s->local, &skc->skc_v6_rcv_saddr, port);
+}
+
+static __always_inline void local_end(struct subject *s, const struct sock_common *skc)
+{
+	local_end_at(s, skc, skc->skc_num);
 }
 
 static __always_inline void remote_end(struct subject *s, const struct sock_common *skc)

@@ -15,6 +15,7 @@
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_ARRAY_OF_MAPS 12
 #define BPF_MAP_TYPE_SK_STORAGE 24
+#define BPF_MAP_TYPE_RINGBUF 27
 
 #define BPF_ANY 0
 #define BPF_NOEXIST 1
@@ -23,6 +24,8 @@
 #define BPF_F_MMAPABLE (1 << 10)
 #define BPF_F_CURRENT_NETNS (-1)
 #define BPF_SK_STORAGE_GET_F_CREATE 1
+#define BPF_RB_NO_WAKEUP (1 << 0)
+#define BPF_RB_FORCE_WAKEUP (1 << 1)
 
 #define SOL_SOCKET 1
 #define SO_KEEPALIVE 9

@@ -58,7 +58,7 @@ impl Hook {
         }
     }
 
-    pub(super) const fn kind(self) -> bpf_attach_type {
+    pub(crate) const fn kind(self) -> bpf_attach_type {
         match self {
             Self::Connect4 => BPF_CGROUP_INET4_CONNECT,
             Self::Connect6 => BPF_CGROUP_INET6_CONNECT,

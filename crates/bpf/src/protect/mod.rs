@@ -12,7 +12,7 @@ mod installed;
 mod layout;
 mod object;
 mod pins;
-mod sys;
+pub(crate) mod sys;
 mod twin;
 
 use std::path::Path;
@@ -101,6 +101,18 @@ pub fn load(pins: &Path) -> Result<Option<Installed>> {
 /// [`Error::Pin`](crate::Error::Pin).
 pub fn remove(pins: &Path) -> Result<Removed> {
     install::remove(pins)
+}
+
+/// The table as the matcher in the kernel reads it, for programs that set nothing.
+pub(crate) fn to_match(table: &Table) -> Result<Vec<u8>> {
+    let counters: Vec<u8> = (0..).take(table.rules().len()).collect();
+    encode::encode(&encode::Source {
+        table,
+        texts: &[],
+        counters: &counters,
+        accepted: Accepted::Inherit,
+        generation: 1,
+    })
 }
 
 /// Loads the programs of some hooks and drops them again.

@@ -27,7 +27,7 @@ pub(super) fn create_array(name: &'static std::ffi::CStr, value: usize) -> io::R
 }
 
 /// Writes the one value of an array.
-pub(super) fn write(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
+pub(crate) fn write(map: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
     check_size(map, value.len())?;
     write_at(map, ONLY, value)
 }
@@ -46,7 +46,7 @@ pub(super) fn read_map(maps: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Reads the one value of an array.
-pub(super) fn read(map: BorrowedFd<'_>, value: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read(map: BorrowedFd<'_>, value: &mut [u8]) -> io::Result<()> {
     check_size(map, value.len())?;
     read_at(map, ONLY, value)
 }
@@ -84,7 +84,7 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// `BPF_LINK_CREATE` on a cgroup.
-pub(super) fn attach(
+pub(crate) fn attach(
     program: BorrowedFd<'_>,
     cgroup: BorrowedFd<'_>,
     kind: libbpf_sys::bpf_attach_type,

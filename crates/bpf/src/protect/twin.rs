@@ -11,11 +11,10 @@ use sockpulse_core::{
 use zerocopy::native_endian::{I32, U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::encode::{Source, encode};
 use super::hook::Hook;
 use super::layout;
 use super::object::{Choice, NAME, Object, Questions, file};
-use super::{Accepted, install, sys};
+use super::{install, sys};
 use crate::error::{Error, Operation, Result};
 
 const INSTALLATION: u64 = 1;
@@ -53,14 +52,7 @@ impl Answers {
             kept: Vec::new(),
         };
         let object = Object::load(turn.as_fd(), INSTALLATION, hz, &choice)?;
-        let counters: Vec<u8> = (0..).take(table.rules().len()).collect();
-        let bytes = encode(&Source {
-            table,
-            texts: &[],
-            counters: &counters,
-            accepted: Accepted::Inherit,
-            generation: 1,
-        })?;
+        let bytes = super::to_match(table)?;
         install::put_table(object.file(file::TABLES), &bytes)?;
         sys::write(turn.as_fd(), &INSTALLATION.to_ne_bytes()).map_err(write)?;
         let rules = layout::Table::ref_from_bytes(&bytes)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sockpulse_core::event::Side;
 use sockpulse_core::machine::SocketOption;
 use sockpulse_core::{Comm, Connection, EffectiveTimers};
 
@@ -30,7 +31,7 @@ pub struct Happening {
 #[non_exhaustive]
 pub enum What {
     /// It was established.
-    Opened,
+    Opened(Side),
     /// The first keepalive probe was not answered in time. Told when the next one is due.
     Probing,
     /// The peer was heard again after [`Probing`](Self::Probing). Told when the next probe would have been
@@ -38,6 +39,8 @@ pub enum What {
     Recovered {
         /// How long it was silent, at most.
         silence: Duration,
+        /// How many probes were found unanswered. One more may have been sent, which was answered then.
+        unanswered: u8,
     },
     /// The kernel ended it, and its program reads an error.
     Died(Ending),
@@ -73,7 +76,7 @@ pub struct Change {
 /// A program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Program {
-    /// Its process, in the initial pid namespace.
+    /// Its process, in the reader's pid namespace; 0 if it has no number there.
     pub pid: u32,
     /// Its name.
     pub comm: Comm,

@@ -7,14 +7,20 @@
 //! ([`Watcher::lost`]); no connection ever waits for the reader.
 
 mod happening;
+mod programs;
+mod raw;
+mod ring;
 
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sockpulse_core::Hz;
 use sockpulse_core::protect::Table;
 
-use crate::error::Result;
+use crate::error::{Error, Operation, Result};
+use programs::{NAME, Programs};
+use ring::Ring;
 
 pub use happening::{Change, Ending, Happening, Known, Program, What};
 
@@ -66,10 +72,21 @@ impl Kinds {
     }
 }
 
+/// How long those may wait that wake nobody.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The attached programs. Dropping it detaches them.
 #[derive(Debug)]
 pub struct Watcher {
+    programs: Programs,
+    ring: Ring,
     hz: Hz,
+    /// Whether something is told that wakes nobody.
+    quiet: bool,
+    /// When the ring was read last.
+    read: Option<Instant>,
+    /// Whether there was more than was read.
+    more: bool,
 }
 
 impl Watcher {
@@ -84,7 +101,16 @@ impl Watcher {
     /// [`Error::Rejected`](crate::Error::Rejected) where the kernel lacks something,
     /// [`Error::NoBtf`](crate::Error::NoBtf).
     pub fn load(wanted: &Wanted<'_>) -> Result<Self> {
-        Ok(Self { hz: wanted.hz })
+        let programs = Programs::attach(wanted)?;
+        let ring = Ring::open(programs.ring.as_fd()).map_err(failed)?;
+        Ok(Self {
+            programs,
+            ring,
+            hz: wanted.hz,
+            quiet: wanted.kinds.has(Kinds::OPENED.with(Kinds::CLOSED)),
+            read: None,
+            more: false,
+        })
     }
 
     /// Waits until something happens, or for as long as said, and adds all that has happened. A signal
@@ -94,8 +120,15 @@ impl Watcher {
     /// # Errors
     /// What epoll_wait(2) says.
     pub fn next(&mut self, timeout: Duration, told: &mut Vec<Happening>) -> Result<()> {
-        let _ = (self.hz, timeout, told);
-        Ok(())
+        let deadline = Instant::now() + timeout;
+        loop {
+            let waited = self.wait(deadline)?;
+            let before = told.len();
+            self.read(told)?;
+            if told.len() > before || !waited || Instant::now() >= deadline {
+                return Ok(());
+            }
+        }
     }
 
     /// How many were lost since loading, for want of a reader that is fast enough.
@@ -103,6 +136,49 @@ impl Watcher {
     /// # Errors
     /// What bpf(2) says.
     pub fn lost(&self) -> Result<u64> {
-        Ok(0)
+        self.programs.lost()
     }
+
+    /// How often the kernel did not run one of the programs since it was running already, on the same
+    /// processor: in the worst case as many events are missing besides [`lost`](Self::lost) ones.
+    ///
+    /// # Errors
+    /// What bpf(2) says.
+    pub fn skipped(&self) -> Result<u64> {
+        self.programs.skipped()
+    }
+
+    /// Says whether it was not a signal that ended the waiting.
+    fn wait(&self, deadline: Instant) -> Result<bool> {
+        let now = Instant::now();
+        let due = match self.read {
+            _ if self.more => now,
+            // Not at once again: each time would find one event, and reading would take all the time there is.
+            Some(read) if self.quiet => deadline.min(read + PATIENCE),
+            None if self.quiet => now,
+            _ => deadline,
+        };
+        let timeout = due.saturating_duration_since(now);
+        if timeout.is_zero() {
+            return Ok(true);
+        }
+        self.ring.wait(timeout).map_err(failed)
+    }
+
+    fn read(&mut self, told: &mut Vec<Happening>) -> Result<()> {
+        let hz = self.hz;
+        let read = self.ring.read(|raw| told.extend(raw.happening(hz)));
+        self.more = read.map_err(failed)?;
+        self.read = Some(Instant::now());
+        Ok(())
+    }
+}
+
+/// Loads the programs and drops them again.
+pub(crate) fn try_kinds(kinds: Kinds, hz: Hz) -> Result<()> {
+    programs::try_loading(kinds, hz)
+}
+
+fn failed(error: std::io::Error) -> Error {
+    Error::of(Operation::Read, NAME, error)
 }

@@ -154,7 +154,7 @@ fn event(happening: Happening, clocks: Clocks) -> Event {
         opener,
         source: Source::Bpf,
     };
-    if let What::Recovered { silence } = happening.what {
+    if let What::Recovered { silence, .. } = happening.what {
         event.connection.silence_ms = u64::try_from(silence.as_millis()).ok();
     }
     event
@@ -162,13 +162,11 @@ fn event(happening: Happening, clocks: Clocks) -> Event {
 
 fn kind(happening: &Happening) -> Kind {
     match &happening.what {
-        What::Opened => Kind::Opened(match happening.program.map(|program| program.known) {
-            Some(Known::Connected) => Side::Connected,
-            Some(Known::Listened) => Side::Accepted,
-            _ => Side::Unknown,
-        }),
+        What::Opened(side) => Kind::Opened(*side),
         What::Probing => Kind::Probing,
-        What::Recovered { .. } => Kind::Recovered { unanswered: 0 },
+        What::Recovered { unanswered, .. } => Kind::Recovered {
+            unanswered: *unanswered,
+        },
         What::Died(ending) => Kind::Died(death(happening, ending)),
         What::Closed => Kind::Closed,
         What::Changed(change) => {
