@@ -40,16 +40,16 @@ static __always_inline bool slower(__s32 value, __s32 asked)
 	return value < 0 || value > asked;
 }
 
-/* Whether a rule's value goes onto the socket. `is_slower` tells whether what is in force is slower
- * than the rule. */
-static __always_inline bool wanted(__u8 mode, __u32 asked, __u32 own, bool is_slower)
+/* Whether a rule's value goes onto the socket, of which `own` is zero where it follows the default.
+ * With keepalive off, a value that equals the default asks for nothing. */
+static __always_inline bool wanted(__u8 mode, __u32 asked, __u32 own, __s32 by_default)
 {
 	if (!asked)
 		return false;
 	if (mode == MODE_FILL)
-		return !own;
+		return !own || (__s32)own == by_default;
 	if (mode == MODE_TIGHTEN)
-		return is_slower;
+		return slower(own ? (__s32)own : by_default, asked);
 	return own != asked;
 }
 
@@ -82,11 +82,11 @@ __noinline int plan(const struct rule *r, const struct held *h, struct step *s)
 	idle = h->idle ? h->idle : h->idle_default;
 	interval = h->interval ? h->interval : h->interval_default;
 	probes = h->probes ? h->probes : h->probes_default;
-	if (wanted(r->mode, r->idle, h->idle, slower(idle, r->idle)))
+	if (wanted(r->mode, r->idle, h->idle, h->idle_default))
 		idle = s->idle = r->idle;
-	if (wanted(r->mode, r->interval, h->interval, slower(interval, r->interval)))
+	if (wanted(r->mode, r->interval, h->interval, h->interval_default))
 		interval = s->interval = r->interval;
-	if (wanted(r->mode, r->probes, h->probes, slower(probes, r->probes)))
+	if (wanted(r->mode, r->probes, h->probes, h->probes_default))
 		probes = s->probes = r->probes;
 	if (!h->on)
 		s->keepalive = 1;

@@ -211,6 +211,9 @@ fn root_what_was_protected_is_undone() {
     stage.expect(&listener, 1, Has::NOTHING);
     let _later = connect(&stage.pair.there, HERE, 7000);
     stage.expect(&open, 4, Has::NOTHING);
+    // And may be protected anew: that the values are the sockets' own now asks for nothing.
+    stage.protect(&[&program, &ASKED[..]].concat());
+    stage.expect(&open, 4, Has::ASKED);
 }
 
 /// Local connections, orphans and attempts to connect are left alone.

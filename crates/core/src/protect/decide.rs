@@ -197,11 +197,11 @@ impl Socket<'_> {
     /// Whether a value may stay as it is beside what is asked for.
     fn has(&self, had: Setting<u32>, default: i64, asked: u32) -> bool {
         match self.rule.mode {
-            // What equals the default is taken for inherited where only the value is known.
+            // With keepalive off, a value that equals the default asks for nothing, also where it is
+            // the socket's own: an undoing leaves it so, since nothing is inherited again.
             Mode::Fill | Mode::Off => match had {
                 Setting::Namespace => false,
-                Setting::Socket(_) => true,
-                Setting::Either(value) => i64::from(value) != default,
+                Setting::Socket(value) | Setting::Either(value) => i64::from(value) != default,
             },
             Mode::Tighten => {
                 let value = in_force(had, default);

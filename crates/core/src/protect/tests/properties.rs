@@ -143,16 +143,47 @@ proptest! {
             return Ok(());
         };
         let timers = timers_of(&connection);
-        let own = |setting| matches!(setting, Setting::Socket(_));
+        let defaults = namespace.defaults.as_ref().unwrap();
+        let own = |setting, default| {
+            matches!(setting, Setting::Socket(value) if i64::from(value) != default)
+        };
         prop_assert!(step.keepalive != Some(false));
-        prop_assert!(step.idle.is_none() || !own(timers.idle));
-        prop_assert!(step.interval.is_none() || !own(timers.interval));
-        prop_assert!(step.probes.is_none() || !own(timers.probes));
+        prop_assert!(step.idle.is_none() || !own(timers.idle, defaults.idle_s));
+        prop_assert!(step.interval.is_none() || !own(timers.interval, defaults.interval_s));
+        prop_assert!(step.probes.is_none() || !own(timers.probes, defaults.probes));
         prop_assert!(step.user_timeout.is_none() || timers.user_timeout == UserTimeout::OFF);
         if timers.keepalive {
             // Only what had to wait when we switched it on.
             prop_assert_eq!(step, &Step { user_timeout: step.user_timeout, ..Step::default() });
         }
+    }
+
+    #[test]
+    fn fill_after_an_undoing_is_as_before(
+        connection in connections(), namespace in namespaces(), asked in askings(), terms in terms(),
+    ) {
+        let rule = rule(Mode::Fill, asked);
+        let verdict = decide(&rule, &connection, Some(&namespace), &terms);
+        let Some(step) = verdict.step() else {
+            return Ok(());
+        };
+        let defaults = namespace.defaults.as_ref().unwrap();
+        let timers = timers_of(&connection);
+        let before = timers.effective(defaults);
+        let done = step.applied(&timers);
+        let TakeBack::Step { step: back, .. } =
+            take_back(step, &before, &done.effective(defaults)) else
+        {
+            return Ok(());
+        };
+        let undone = back.applied(&done);
+        if each(&undone.effective(defaults)) != each(&before) {
+            // No option takes such a default.
+            return Ok(());
+        }
+        let again = decide(&rule, &with(&connection, undone), Some(&namespace), &terms);
+        let again = again.step().map(|step| step.applied(&undone).effective(defaults));
+        prop_assert_eq!(again.map(|timers| each(&timers)), Some(each(&done.effective(defaults))));
     }
 
     #[test]
