@@ -134,9 +134,10 @@ impl<'a> Setting<'a> {
             // There is nowhere to say that stderr is closed.
             let _ = writeln!(
                 stderr,
-                "setting {} over {}",
+                "setting {} over {} (change {})",
                 counted(connections.try_into().unwrap_or(u64::MAX), "connection"),
-                human(Duration::from_secs(timing.spread.as_secs()))
+                human(Duration::from_secs(timing.spread.as_secs())),
+                self.begun.id
             );
         }
         if timing.spread.is_zero() {
