@@ -1,6 +1,7 @@
 //! By probes of our own.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,53 @@ fn goes_on(pair: &mut Pair) {
     pair.far.write_all(b"pong").unwrap();
     pair.near.read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes, b"pong");
+}
+
+#[test]
+fn root_a_connection_that_one_end_has_closed_is_asked_too() {
+    let test = "ping::raw::root_a_connection_that_one_end_has_closed_is_asked_too";
+    isolated(test, || {
+        let mut sender = Sender::open().unwrap();
+        for (state, ours, theirs) in [(TcpState::FinWait2, 1, 0), (TcpState::CloseWait, 0, 1)] {
+            let pair = Pair::open(Kind::V4);
+            let closing = if ours > 0 { &pair.near } else { &pair.far };
+            closing.shutdown(Shutdown::Write).unwrap();
+            wait_for("the state", || (pair.glance().state == state).then_some(()));
+            // A FIN takes a sequence number.
+            let moved = |pair: &Pair| Glance {
+                snd_una: pair.glance().snd_una.wrapping_add(ours),
+                rcv_nxt: pair.glance().rcv_nxt.wrapping_add(theirs),
+                ..pair.glance()
+            };
+            let before = moved(&pair);
+            let probe = segment(pair.local(), pair.remote(), &before).unwrap();
+            assert_eq!(sender.send(&probe, 0), Ok(Sent::Left));
+            let after = wait_for("an answer", || {
+                Some(moved(&pair)).filter(|after| after.heard_since(&before))
+            });
+            assert_eq!((after.state, after.segs_in), (state, before.segs_in + 1));
+        }
+    });
+}
+
+#[test]
+fn root_data_in_flight_does_not_keep_from_asking() {
+    let test = "ping::raw::root_data_in_flight_does_not_keep_from_asking";
+    isolated(test, || {
+        let mut pair = Pair::open(Kind::V4);
+        let port = pair.remote().port;
+        sh("nft 'add table inet t; add chain inet t in { type filter hook input priority 0; }'");
+        sh(&format!(
+            "nft add rule inet t in tcp dport {port} ip length \\> 100 drop"
+        ));
+        pair.near.write_all(&[b'x'; 200]).unwrap();
+        let answer = ask(&pair, &mut Sender::open().unwrap(), THREE);
+        assert_eq!(answer.verdict, Verdict::Alive);
+        assert_eq!(answer.last.unwrap().unacked, 200);
+        sh("nft flush ruleset");
+        pair.far.read_exact(&mut [0; 200]).unwrap();
+        goes_on(&mut pair);
+    });
 }
 
 /// What we send is what the kernel sends, but for the clocks.
