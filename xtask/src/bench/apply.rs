@@ -163,7 +163,8 @@ impl Times {
         };
         let goal = match way {
             Way::Descriptors => {
-                let verdict = verdict(micros_each(alone.wall, sockets), GOAL_US);
+                let [wall, busy] = [alone.wall, alone.busy].map(|time| micros_each(time, sockets));
+                let verdict = verdict(wall, busy, GOAL_US);
                 format!("goal: at most {GOAL_US} us a socket to set: {verdict}\n")
             }
             Way::Kernel => String::new(),
@@ -222,19 +223,18 @@ impl Walks {
             String::new()
         };
         let wall = self.ratios(|time| time.wall);
+        let busy = self.ratios(|time| time.busy);
         format!(
             "\nthe kernel's iterator by itself, medians of {WALKS} rounds\n{}{}\
              {:28}{:>9.3} s{:>9.2} us a socket\n\
-             set / dump: {}, on a processor {}\n\
+             set / dump: {wall} by the clock, {busy} on a processor\n\
              goal: at most {GOAL_RATIO} x a bare dump{meant}: {}\n",
             line("bare dump", all(&self.dumps), sockets),
             line("set, four options each", all(&self.sets), sockets),
             "  of which orders go in",
             orders.as_secs_f64(),
             micros_each(orders, sockets),
-            wall,
-            self.ratios(|time| time.busy),
-            verdict(wall.middle, GOAL_RATIO),
+            verdict(wall.middle, busy.middle, GOAL_RATIO),
         )
     }
 
@@ -280,8 +280,10 @@ fn all(walked: &Walked) -> Time {
     }
 }
 
-fn verdict(value: f64, most: f64) -> &'static str {
-    if value <= most { "reached" } else { "MISSED" }
+/// On an idle machine both are one: hardly anything here waits.
+fn verdict(wall: f64, busy: f64, most: f64) -> String {
+    let told = |value: f64| if value <= most { "reached" } else { "MISSED" };
+    format!("{}, on a processor {}", told(wall), told(busy))
 }
 
 /// Each by itself.
@@ -329,30 +331,34 @@ mod tests {
             "{report}"
         );
         assert!(
-            report.ends_with("15 us a socket to set: reached\n"),
+            report.ends_with("15 us a socket to set: reached, on a processor reached\n"),
             "{report}"
         );
     }
 
     #[test]
     fn the_ratio_is_the_middle_one_and_orders_count() {
-        let walked = |loaded, walk| Walked {
+        let walked = |loaded, walk, busy| Walked {
             sockets: 10,
             loaded: Duration::from_millis(loaded),
             walk: Duration::from_millis(walk),
-            busy: Duration::from_millis(walk),
+            busy: Duration::from_millis(busy),
         };
         let walks = Walks {
-            dumps: vec![walked(0, 100); 3],
-            sets: vec![walked(10, 100), walked(60, 100), walked(500, 100)],
+            dumps: vec![walked(0, 100, 100); 3],
+            sets: vec![
+                walked(10, 100, 110),
+                walked(60, 100, 110),
+                walked(500, 100, 120),
+            ],
         };
         let report = walks.report(10);
         assert!(
-            report.contains("set / dump: 1.60 (1.10 to 6.00), on a processor 1.00"),
+            report.contains("set / dump: 1.60 (1.10 to 6.00) by the clock, 1.10"),
             "{report}"
         );
         assert!(
-            report.ends_with("meant for 1,000,000 sockets: MISSED\n"),
+            report.ends_with("meant for 1,000,000 sockets: MISSED, on a processor reached\n"),
             "{report}"
         );
     }
