@@ -27,6 +27,7 @@ mod reader;
 mod record;
 pub mod risk;
 mod set_tcp;
+mod shared;
 mod skeleton;
 pub mod support;
 mod sys;

@@ -7,19 +7,17 @@ use std::os::fd::AsFd;
 
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use sockpulse_core::Hz;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 use crate::error::{Error, Operation, Result};
 use crate::load::{self, Program, not_opened};
-use crate::order::{Answer, Order, Verdict};
+use crate::order::{Answer, Order, Places, Verdict};
 use crate::risk::{self, RiskAccepted, TCP_ITERATOR};
+use crate::shared::Shared;
 use crate::skeleton::set_tcp::SetTcpSkelBuilder;
 use crate::sys;
 
 const NAME: &str = "the tcp iterator that sets";
-
-/// Orders that go into the kernel with one call.
-const BATCH: usize = 4096;
 
 /// The loaded program with its orders.
 ///
@@ -42,8 +40,8 @@ pub struct Walk {
 
 impl SetTcp {
     /// Loads the program and its orders, which are numbered from 0, unless the running kernel can be crashed by it and the
-    /// caller has not accepted that. Nothing is set yet. Takes some 110 bytes of the kernel's memory
-    /// an order.
+    /// caller has not accepted that. Nothing is set yet. Takes 128 bytes of the kernel's memory an
+    /// order. One that finds no room between others is never answered, as if its socket were gone.
     ///
     /// # Errors
     /// As for [`IterTcp::load`](crate::IterTcp::load); and when the kernel has no memory for so many.
@@ -58,29 +56,28 @@ impl SetTcp {
         let mut open = SetTcpSkelBuilder::default()
             .open(&mut object)
             .map_err(not_opened(NAME))?;
+        let places = Places::needed(orders.len());
+        let entries = u32::try_from(places).unwrap_or(u32::MAX);
         let constants = open.maps.rodata_data.as_deref_mut();
-        constants.expect("the program has a constant").hz = hz.get();
-        let room = u32::try_from(orders.len().max(1)).unwrap_or(u32::MAX);
+        let constants = constants.expect("the program has constants");
+        constants.hz = hz.get();
+        constants.places = entries;
         open.maps
             .orders
-            .set_max_entries(room)
+            .set_max_entries(entries)
             .map_err(not_opened(NAME))?;
         load::load(NAME, open.open_object_mut())?;
         let map =
             sys::map(&open.maps.orders).map_err(|error| Error::of(Operation::Load, NAME, error))?;
-        let mut numbered = orders.zip(0..);
-        loop {
-            let batch: Vec<(Order, u32)> = numbered.by_ref().take(BATCH).collect();
-            if batch.is_empty() {
-                break;
-            }
-            let keys: Vec<u64> = batch.iter().map(|(order, _)| order.cookie.0).collect();
-            let values: Vec<_> = batch
-                .iter()
-                .map(|(order, nth)| order.encode(*nth))
-                .collect();
-            sys::fill(map.as_fd(), &keys, values.as_bytes())
-                .map_err(|error| Error::of(Operation::Write, NAME, error))?;
+        let mut shared = Shared::map(map.as_fd(), places)
+            .map_err(|error| Error::of(Operation::Write, NAME, error))?;
+        let mut room = Places(shared.as_mut_slice());
+        let left = orders
+            .zip(0..)
+            .filter(|(order, nth)| !room.put(order.encode(*nth)))
+            .count();
+        if left > 0 {
+            tracing::info!("{left} orders found no room");
         }
         let program = Program::keep(NAME, &open.progs.set_tcp)?;
         Ok(Self { program })

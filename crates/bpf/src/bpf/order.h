@@ -10,6 +10,7 @@
 #include "step.h"
 
 struct order {
+	__u64 cookie;		/* of the socket; 0: nothing is in this place */
 	/* In force when the step was planned: seconds, and milliseconds; below zero: never. */
 	__u32 on;
 	__s32 idle;
@@ -19,7 +20,26 @@ struct order {
 	__u32 silence;		/* milliseconds; the longest with which a user timeout may be set */
 	__u32 number;		/* by which it is answered, once */
 	struct step step;
+	__u64 unused;		/* so that one fills a line of the processor's cache */
 };
+
+/* How many places are looked at for an order, from that of its cookie on. */
+#define ORDER_TRIES 512
+
+/* Places that lie together, for cookies that were given out one after the other. */
+#define ORDER_GROUP 8
+
+/*
+ * The first of them. Cookies are given out in runs, several at a time: taken as they are, one run would
+ * begin in the middle of another.
+ */
+static __always_inline __u32 order_place(__u64 cookie, __u32 places)
+{
+	__u32 mixed = (cookie / ORDER_GROUP * 0x9e3779b97f4a7c15ULL) >> 32;
+	__u64 group = ((__u64)mixed * (places / ORDER_GROUP)) >> 32;
+
+	return group * ORDER_GROUP + cookie % ORDER_GROUP;
+}
 
 /* In the place of the number. */
 #define ANSWERED 0xffffffff
@@ -40,12 +60,12 @@ struct answer {
 	__u16 errno;		/* of the option that was refused */
 };
 
-_Static_assert(__builtin_offsetof(struct order, user_timeout) == 16, "offset of user_timeout");
-_Static_assert(__builtin_offsetof(struct order, number) == 24, "offset of number");
-_Static_assert(__builtin_offsetof(struct order, step) == 28, "offset of step");
+_Static_assert(__builtin_offsetof(struct order, user_timeout) == 24, "offset of user_timeout");
+_Static_assert(__builtin_offsetof(struct order, number) == 32, "offset of number");
+_Static_assert(__builtin_offsetof(struct order, step) == 36, "offset of step");
 _Static_assert(__builtin_offsetof(struct step, user_timeout) == 16, "offset of step.user_timeout");
 _Static_assert(__builtin_offsetof(struct answer, errno) == 6, "offset of errno");
-_Static_assert(sizeof(struct order) == 48, "size of struct order");
+_Static_assert(sizeof(struct order) == 64, "size of struct order");
 _Static_assert(sizeof(struct answer) == 8, "size of struct answer");
 
 #endif

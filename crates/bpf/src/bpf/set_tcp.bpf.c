@@ -7,13 +7,37 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* By the socket's cookie. As many as there are: set before loading. */
+/*
+ * Each in the place of its cookie, or in one of those behind. User space writes into this memory by
+ * itself, before the first walk: a hash table of the kernel's takes as long to be filled as a dump of
+ * all sockets. How many places there are is set before loading.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ORDER_GROUP);
+	__type(key, __u32);
 	__type(value, struct order);
 } orders SEC(".maps");
+
+const volatile __u32 places = ORDER_GROUP;
+
+static __always_inline struct order *order_for(__u64 cookie)
+{
+	__u32 place = order_place(cookie, places);
+	struct order *order;
+	int tries;
+
+	for (tries = 0; tries < ORDER_TRIES; tries++) {
+		order = bpf_map_lookup_elem(&orders, &place);
+		if (!order || !order->cookie)
+			return NULL;
+		if (order->cookie == cookie)
+			return order;
+		place = place + 1 < places ? place + 1 : 0;
+	}
+	return NULL;
+}
 
 static __always_inline __s32 in_force(__u32 own, __s32 inherited)
 {
@@ -130,15 +154,13 @@ int set_tcp(struct bpf_iter__tcp *ctx)
 	struct answer answer = {};
 	struct order *order;
 	struct tcp_sock *tp;
-	__u64 cookie;
 
 	if (!skc)
 		return 0;
 	tp = bpf_skc_to_tcp_sock(skc);
 	if (!tp)
 		return 0;
-	cookie = bpf_get_socket_cookie(skc);
-	order = bpf_map_lookup_elem(&orders, &cookie);
+	order = order_for(bpf_get_socket_cookie(skc));
 	if (!order || order->number == ANSWERED)
 		return 0;
 	answer.number = order->number;

@@ -1,6 +1,5 @@
 //! Looks at connections whose ends are known, without a walk.
 
-mod cells;
 mod endings;
 mod layout;
 
@@ -13,10 +12,10 @@ use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use sockpulse_core::ping::Glance;
 use sockpulse_core::{Cookie, End, Hz};
 
-use self::cells::Cells;
 use self::layout::{Cell, MOST};
 use crate::error::{Error, Operation, Result};
 use crate::load::{self, not_opened};
+use crate::shared::Shared;
 use crate::skeleton::glance::GlanceSkelBuilder;
 use crate::sys;
 
@@ -70,7 +69,8 @@ impl Look {
 #[derive(Debug)]
 pub struct Glances {
     program: OwnedFd,
-    cells: Cells,
+    /// The program is run only by who has these, and has ended when the run returns.
+    cells: Shared<Cell>,
     hz: Hz,
 }
 
@@ -90,7 +90,7 @@ impl Glances {
         let array = sys::map(&open.maps.glances).map_err(failed)?;
         Ok(Self {
             program: sys::program(&open.progs.glance).map_err(failed)?,
-            cells: Cells::map(array.as_fd()).map_err(failed)?,
+            cells: Shared::map(array.as_fd(), MOST).map_err(failed)?,
             hz,
         })
     }

@@ -299,7 +299,13 @@ fn root_each_of_many_answers_once() {
             let orders: Vec<_> = ends.iter().map(|end| order(end, step)).collect();
             let most = most.min(Walk::MOST);
             let verdicts = carry_out(&orders, most);
-            assert!(verdicts.iter().all(|one| *one == Some(Verdict::Set)));
+            let others: Vec<_> = verdicts
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| **one != Some(Verdict::Set))
+                .map(|(nth, one)| (nth, orders[nth].cookie, one))
+                .collect();
+            assert!(others.is_empty(), "{most} at once: {others:?}");
             assert!(ends.iter().all(|end| step.stands(&in_force(end))));
         }
     });
