@@ -37,6 +37,7 @@ complete -c sockpulse -n "__fish_sockpulse_needs_command" -s V -l version -d 'Pr
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "ping" -d 'Ask now whether the peers of established connections are alive'
+complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "reap" -d 'End connections whose peers are dead, after asking each of them'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
 complete -c sockpulse -n "__fish_sockpulse_needs_command" -f -a "unprotect" -d 'End the kernel\'s rules for connections to come'
@@ -199,6 +200,59 @@ never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -l all -d 'List the living too, however many they are'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l program -d 'Name of the owning program, `*` and `?` allowed; the kernel keeps 15 bytes of it' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l pid -d 'Process that holds the socket' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l unit -d 'systemd unit; `.service` may be left out, `*` and `?` allowed' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l container -d 'Container\'s name or id, of which twelve digits are enough' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l cgroup -d 'cgroup\'s path, and everything below' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l local -d 'The end here: 10.0.0.1, 10.0.0.0/8, :6379, 10.0.0.1:6379, [2001:db8::/32]:443' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l remote -d 'The peer\'s end, written alike' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l port -d 'Port of either end' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l state -d 'State of the connection' -r -f -a "established\t''
+syn-sent\t''
+syn-received\t''
+fin-wait-1\t''
+fin-wait-2\t''
+time-wait\t''
+closed\t''
+close-wait\t''
+last-ack\t''
+listen\t''
+closing\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l silent-for -d 'Nothing was received from the peer for at least this long' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l exposure -d 'What becomes of the connection when its peer dies while it is idle' -r -f -a "unprotected\t''
+slow\t''
+fragile\t''
+protected\t''
+probing\t''
+local\t''
+unknown\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as `defaults` shows it (of ip netns, a container, a unit, host), or that of a process' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l detect-within -d 'How soon a dead peer should be noticed; what takes longer is `slow`' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l source -d 'Which reader serves; `auto` takes the best that this kernel and these privileges allow' -r -f -a "auto\t''
+task-file\t''
+iter-tcp\t''
+pidfd\t''
+sock-diag\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l accept-kernel-risk -d 'Use what this kernel\'s version has a known fault in, as where it was mended by the distribution' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l method -d 'By a segment of our own (raw), which leaves no trace on the socket, or by the kernel\'s keepalive, switched on for a moment (option); `auto` takes raw where that is permitted' -r -f -a "auto\t''
+raw\t''
+option\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l spacing -d 'The least time between two probes on a connection, from 600ms on: Linux answers one in half a second' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l rate -d 'The most probes in one second, over all connections, so that no middlebox drops any' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l probes -d 'How often one is asked before it is called dead; not less than a verdict needs that ends connections' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l max-per-second -d 'The most connections that are ended in one second' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l state-dir -d 'Where the journal is kept, by which changes are undone' -r -F
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -s o -l output -d 'How to print: for people, or one JSON document' -r -f -a "table\t''
+json\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l color -d 'When to colour: NO_COLOR is respected where this is `auto`' -r -f -a "auto\t''
+always\t''
+never\t''"
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l unverified -d 'End the selected connections without asking; only together with --silent-for'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l yes -d 'End them without asking for consent'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -l dry-run -d 'Show what would be changed, and why, and what would stand in the way, and change nothing'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand reap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -l netns -d 'Network namespace: all that may be entered (the default), our own, a name as it is shown (of ip netns, a container, a unit, host), or that of a process' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand defaults; and not __fish_seen_subcommand_from get set reset" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
@@ -589,22 +643,23 @@ always\t''
 never\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s v -l verbose -d 'Say on stderr what is being done; twice for every step'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "ping" -d 'Ask now whether the peers of established connections are alive'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "unprotect" -d 'End the kernel\'s rules for connections to come'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "watch" -d 'What happens to connections, as it happens: opened, silent, recovered, dead and why'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "completions" -d 'Completions for a shell, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "man" -d 'The manual page, on stdout'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
-complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "audit" -d 'One screen: what is wrong, where, how much, and the command that mends it'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "list" -d 'Every connection with its settings, timers, silence, exposure and owner'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "ping" -d 'Ask now whether the peers of established connections are alive'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "reap" -d 'End connections whose peers are dead, after asking each of them'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "defaults" -d 'The kernel\'s defaults: see, set and put back, now and at boot, in every namespace'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "protect" -d 'Keepalive for programs that did not ask for it, while they run'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "unprotect" -d 'End the kernel\'s rules for connections to come'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "undo" -d 'Put back what sockpulse changed, by its journal'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "watch" -d 'What happens to connections, as it happens: opened, silent, recovered, dead and why'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "lab" -d 'Break a connection in a network of its own, and hold the kernel against the prediction'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "doctor" -d 'What this kernel and these privileges allow, what is lost without, what to grant'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "explain" -d 'When exactly a dead peer is noticed, and what a finding means'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "plan" -d 'Chooses settings, and shows what they give, cost and risk'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "completions" -d 'Completions for a shell, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "man" -d 'The manual page, on stdout'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "run" -d 'Start one program with keepalive on all its TCP sockets, without root'
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and not __fish_seen_subcommand_from audit list ping reap defaults protect unprotect undo watch lab doctor explain plan completions man run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "get" -d 'The values of each namespace, what is set at boot, and where both differ'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "set" -d 'Set them, now and with --persist also at boot'
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand help; and __fish_seen_subcommand_from defaults" -f -a "reset" -d 'Put back what was there before our first change'

@@ -15,7 +15,7 @@ use crate::machine::Machine;
 use crate::options::{DoctorOptions, OutputFormat};
 use crate::terminal::{self, Palette};
 use crate::{
-    append, audit, defaults, explain, generate, lab, list, ping, plan, protect, run as start,
+    append, audit, defaults, explain, generate, lab, list, ping, plan, protect, reap, run as start,
     stdout, watch,
 };
 
@@ -130,6 +130,7 @@ fn dispatch(
         Command::List(args) => list::run(args, &face, machine, out, stderr),
         Command::Defaults(args) => defaults::run(args, &face, machine, out, stderr),
         Command::Ping(args) => ping::run(args, &face, machine, out, stderr),
+        Command::Reap(args) => reap::run(args, &face, machine, out, stderr),
         Command::Protect(args) => protect::run(args, &face, machine, out, stderr),
         Command::Unprotect(args) => protect::end(args, &face, machine, out, stderr),
         Command::Undo(args) => defaults::undo(args, &face, machine, out, stderr),

@@ -18,8 +18,9 @@ use crate::values;
 /// notice that its peer is gone: whether keepalive is on, with which settings and where they come
 /// from, when the next probe is due, how long the peer has been silent, and whose socket it is.
 ///
-/// Without a command it runs `audit`. Only `protect`, `unprotect`, `defaults set`, `defaults reset`
-/// and `undo` change anything on the machine, each with `--dry-run`, a journal and a way back.
+/// Without a command it runs `audit`. Only `protect`, `unprotect`, `defaults set`, `defaults reset`,
+/// `reap` and `undo` change anything on the machine, each with `--dry-run` and a journal, and all but `reap`
+/// with a way back.
 #[derive(Debug, Parser)]
 #[command(
     name = "sockpulse",
@@ -50,7 +51,7 @@ Examples:
 
 Exit status:
   0  done
-  1  audit --fail-on found such connections
+  1  audit --fail-on found such connections, or ping dead peers
   2  the command line is wrong
   3  something could not be seen; stderr says what, why and what would help
   4  not permitted
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     /// Ask now whether the peers of established connections are alive.
     #[command(long_about = crate::ping::args::ABOUT)]
     Ping(crate::ping::args::PingArgs),
+    /// End connections whose peers are dead, after asking each of them.
+    #[command(long_about = crate::reap::args::ABOUT)]
+    Reap(crate::reap::args::ReapArgs),
     /// The kernel's defaults: see, set and put back, now and at boot, in every namespace.
     #[command(long_about = args::ABOUT)]
     Defaults(DefaultsArgs),
@@ -250,7 +254,7 @@ pub(crate) struct ManArgs {
     #[arg(
         value_name = "COMMAND",
         value_parser = [
-            "audit", "list", "ping", "defaults", "protect", "unprotect", "undo", "run", "watch", "lab", "doctor", "explain", "plan",
+            "audit", "list", "ping", "reap", "defaults", "protect", "unprotect", "undo", "run", "watch", "lab", "doctor", "explain", "plan",
             "completions",
             "man"
         ]

@@ -27,6 +27,7 @@ pub mod options;
 pub mod ping;
 mod plan;
 mod protect;
+mod reap;
 pub mod row;
 mod run;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the faces ask of the machine: six functions, so that tests can put others in their place.
+//! What the faces ask of the machine: seven functions, so that tests can put others in their place.
 
 use std::io;
 
@@ -34,6 +34,10 @@ pub type Events = fn(&EventOptions) -> Result<Box<dyn EventSource>, CommandError
 /// Opens the way to asking the connections of these cookies.
 pub type OpenStations = fn(MethodChoice, &[Cookie]) -> Result<Box<dyn Stations>, CommandError>;
 
+/// Asks whoever sits at the terminal, or tells without a question whether somebody does: `None` where
+/// nobody does.
+pub type Consent = fn(Option<&str>) -> Option<bool>;
+
 /// Where commands get their facts.
 #[derive(Clone, Copy)]
 pub struct Machine {
@@ -49,6 +53,8 @@ pub struct Machine {
     pub events: Events,
     /// Asks connections, and ends them.
     pub stations: OpenStations,
+    /// Asks for consent.
+    pub consent: Consent,
 }
 
 impl Machine {
@@ -60,6 +66,7 @@ impl Machine {
         changes: crate::sink::this_machine,
         events: crate::watch::kernel::attach,
         stations: crate::ping::this_machine,
+        consent: crate::ping::consent,
     };
 }
 

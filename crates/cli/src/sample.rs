@@ -275,6 +275,7 @@ pub(crate) fn machine(survey: Survey) -> Machine {
         changes: || panic!("not under test"),
         events: |_| panic!("not under test"),
         stations: |_, _| panic!("not under test"),
+        consent: |_| panic!("not under test"),
     }
 }
 

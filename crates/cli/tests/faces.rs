@@ -54,6 +54,7 @@ fn help() {
         ("help_lab", "lab --help"),
         ("help_doctor", "doctor --help"),
         ("help_ping", "ping --help"),
+        ("help_reap", "reap --help"),
         ("help_defaults", "defaults --help"),
         ("help_defaults_get", "defaults get --help"),
         ("help_defaults_set", "defaults set --help"),
@@ -149,6 +150,21 @@ fn the_lab_lists_its_scenarios_and_refuses_what_means_nothing() {
 }
 
 #[test]
+fn asking_refuses_what_proves_too_little() {
+    insta::assert_snapshot!(answers(&[
+        "ping --spacing 100ms",
+        "ping --probes 0",
+        "ping --rate 0",
+        "ping --method icmp",
+        "reap",
+        "reap --probes 3 --yes",
+        "reap --unverified --yes",
+        "reap --unverified --silent-for 1h --probes 24 --yes",
+        "reap --yes -o csv",
+    ]));
+}
+
+#[test]
 fn explain_lists_the_codes() {
     insta::assert_snapshot!(answers(&["explain", "explain SP099", "explain nonsense"]));
 }
@@ -205,6 +221,7 @@ fn the_manual_has_a_page_for_all_and_for_each() {
         "doctor",
         "explain",
         "ping",
+        "reap",
         "completions",
         "man",
     ] {
@@ -236,7 +253,6 @@ fn no_command_of_later_work_is_named() {
     let later: Vec<&str> = [
         "protect",
         "unprotect",
-        "reap",
         "plan",
         "lab",
         "defaults",

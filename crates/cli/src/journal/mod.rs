@@ -96,7 +96,7 @@ pub(crate) fn may_write(folder: &Path) -> Result<(), CommandError> {
 }
 
 /// Nothing but a file is opened: a FIFO would wait for ever, and a link may lead anywhere.
-fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
     let file = match options.custom_flags(flags).open(path) {
         Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
@@ -293,7 +293,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Past {
 }
 
 /// Nothing is changed that could not be put back.
-fn unwritable(path: &Path, error: &io::Error) -> CommandError {
+pub(crate) fn unwritable(path: &Path, error: &io::Error) -> CommandError {
     failed("write", path, error)
 }
 

@@ -17,7 +17,8 @@ use crate::error::CommandError;
 /// How connections are asked, and what is made of an answer on the spot.
 pub(crate) struct Course<'a, T> {
     pub(crate) method: Method,
-    pub(crate) patience: Patience,
+    /// `None`: nobody is asked, everybody is concluded with.
+    pub(crate) patience: Option<Patience>,
     /// Of probes, over all namespaces.
     pub(crate) pacer: &'a Pacer,
     /// Of connections that are begun with, where there is a limit.
@@ -47,8 +48,12 @@ impl<T> Course<'_, T> {
         subjects: &[Subject],
         told: &mut dyn FnMut(usize, T),
     ) -> Result<(), CommandError> {
+        let Some(patience) = self.patience else {
+            return self.conclude_all(station, subjects, told);
+        };
         let mut run = Run {
             course: self,
+            patience,
             station,
             subjects,
             told,
@@ -59,13 +64,33 @@ impl<T> Course<'_, T> {
             by_ends: None,
         };
         while run.is_open() {
-            if self.stop.load(Ordering::Relaxed) || self.stations.is_interrupted() {
+            if self.is_stopped() {
                 run.interrupt();
                 return Ok(());
             }
             run.turn()?;
         }
         Ok(())
+    }
+
+    fn conclude_all(
+        &self,
+        station: &mut dyn Station,
+        subjects: &[Subject],
+        told: &mut dyn FnMut(usize, T),
+    ) -> Result<(), CommandError> {
+        for (at, subject) in subjects.iter().enumerate() {
+            if self.is_stopped() {
+                return Ok(());
+            }
+            let answer = Answer::unknown(Why::Interrupted);
+            told(at, (self.conclude)(station, subject, answer));
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.stations.is_interrupted()
     }
 }
 
@@ -87,6 +112,7 @@ enum Next {
 
 struct Run<'a, T> {
     course: &'a Course<'a, T>,
+    patience: Patience,
     station: &'a mut dyn Station,
     subjects: &'a [Subject],
     told: &'a mut dyn FnMut(usize, T),
@@ -211,7 +237,7 @@ impl<T> Run<'_, T> {
         if let Seen::Glance(first) = &seen
             && !self.open.contains_key(&at)
         {
-            let inquiry = Inquiry::new(self.course.method, self.course.patience, first);
+            let inquiry = Inquiry::new(self.course.method, self.patience, first);
             let open = Open {
                 inquiry,
                 was_parked: false,

@@ -13,11 +13,12 @@ pub(crate) mod progress;
 mod report;
 pub mod station;
 pub mod subject;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use here::this_machine;
+pub(crate) use here::{consent, this_machine};
+pub(crate) use report::tell_left_out;
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
@@ -61,7 +62,7 @@ pub(crate) fn run(
         }
         let course = Course {
             method: stations.method(),
-            patience: args.asking.patience(args.probes),
+            patience: Some(args.asking.patience(args.probes)),
             pacer: &Pacer::new(args.asking.rate),
             starts: None,
             stations: &*stations,

@@ -1,6 +1,8 @@
 //! A machine that is made up: peers that answer or do not, and a clock that jumps from one event to
 //! the next.
 
+mod clock;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::error::{CommandError, ErrorKind};
 use crate::machine::{Machine, Visitor};
 use crate::options::{SurveyOptions, Surveyed};
 use crate::sample::{self, Sample};
-use sockpulse_linux::ping::{Heard, Sent};
+use sockpulse_linux::ping::{Heard, Pinned, Sent};
 
 /// What a peer does when it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +58,9 @@ pub(crate) struct World {
     /// When which was probed.
     pub(crate) sent: Vec<(Duration, u64)>,
     pub(crate) destroyed: Vec<(Duration, u64)>,
-    /// Whether the kernel refuses to destroy.
     pub(crate) may_destroy: bool,
+    /// Who says something by itself.
+    pub(crate) speaks: Option<u64>,
     heard: Vec<Heard>,
 }
 
@@ -118,6 +121,8 @@ pub(crate) fn begin(sockets: Vec<(Connection, Peer)>) {
 pub(crate) fn machine() -> Machine {
     Machine {
         stations: open,
+        changes: || Box::new(clock::Clock),
+        consent,
         ..sample::machine(survey)
     }
 }
@@ -170,6 +175,13 @@ fn open(choice: MethodChoice, cookies: &[Cookie]) -> Result<Box<dyn Stations>, C
     Ok(Box::new(Pretended(WORLD.with(Arc::clone))))
 }
 
+fn consent(question: Option<&str>) -> Option<bool> {
+    world(|world| {
+        world.questions.extend(question.map(str::to_owned));
+        world.says
+    })
+}
+
 struct Pretended(Arc<Mutex<World>>);
 
 impl Stations for Pretended {
@@ -179,6 +191,10 @@ impl Stations for Pretended {
 
     fn notes(&self) -> Vec<String> {
         locked(&self.0).notes.clone()
+    }
+
+    fn pinned(&self) -> Vec<(Cookie, Pinned)> {
+        Vec::new()
     }
 
     fn at(&self, netns: NetnsId, work: &mut Work<'_>) -> Result<(), NotThere> {
@@ -197,12 +213,6 @@ impl Stations for Pretended {
     fn is_interrupted(&self) -> bool {
         let world = locked(&self.0);
         world.interrupt.is_some_and(|at| at <= world.now)
-    }
-
-    fn confirm(&self, question: &str) -> Option<bool> {
-        let mut world = locked(&self.0);
-        world.questions.push(question.to_owned());
-        world.says
     }
 
     fn memory_after(&self, process: Process, _: Cookie) -> Result<Memory, Unseen> {
@@ -288,6 +298,18 @@ impl Station for Pretended {
         let mut world = locked(&self.0);
         // Waiting for nothing would last for ever.
         world.now = until.max(world.now + Duration::from_micros(10));
+    }
+
+    fn silence(&mut self, subject: &Subject) -> Result<Option<Duration>, Error> {
+        let world = &mut *locked(&self.0);
+        let now = world.now;
+        let speaks = world.speaks == Some(subject.id.cookie.0);
+        let live = world.live.get_mut(&subject.id.cookie.0);
+        Ok(live.and_then(|live| match live.seen(now) {
+            Seen::Glance(_) if speaks => Some(Duration::ZERO),
+            Seen::Glance(glance) => Some(glance.silence),
+            Seen::Gone(_) => None,
+        }))
     }
 
     fn memory(&mut self, _: &Subject) -> Option<Memory> {

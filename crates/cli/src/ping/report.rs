@@ -20,15 +20,6 @@ use crate::options::{OutputFormat, Surveyed};
 const PIECE: usize = 64 * 1024;
 const OFTEN: Duration = Duration::from_millis(50);
 
-/// The worst first, as they stand in the table and in the line below it.
-const WORST: [Verdict; 5] = [
-    Verdict::Dead,
-    Verdict::Refused,
-    Verdict::Unknown,
-    Verdict::Busy,
-    Verdict::Alive,
-];
-
 /// The output of `ping`.
 pub(super) struct Report<'a> {
     face: &'a Face,
@@ -146,7 +137,7 @@ impl<'a> Report<'a> {
     fn table(&mut self, count: &Count) {
         /// The heading, a blank line, the sums, and what the shell writes next.
         const AROUND: usize = 5;
-        let rank = |verdict: Verdict| WORST.iter().position(|one| *one == verdict);
+        let rank = |verdict: Verdict| table::WORST.iter().position(|one| *one == verdict);
         self.asked
             .sort_by_key(|(_, answer)| (rank(answer.verdict), Reverse(answer.silence)));
         let fits = self
@@ -164,7 +155,7 @@ impl<'a> Report<'a> {
             self.buffer.extend_from_slice(&table);
             self.buffer.push(b'\n');
         }
-        let mut sums = sums(count);
+        let mut sums = table::sums(count);
         if hidden > 0 {
             sums += "   (the living are listed with --all)";
         }
@@ -230,25 +221,6 @@ impl<'a> Report<'a> {
         }
         Ok(())
     }
-}
-
-/// `dead 244   refused 3   alive 812 (0.10 ms to 0.43 ms)`.
-fn sums(count: &Count) -> String {
-    let parts = WORST.iter().filter_map(|verdict| {
-        let number = count.of(*verdict);
-        let mut part = format!("{} {}", verdict.name(), grouped(number));
-        if let (Verdict::Alive, Some((shortest, longest))) = (verdict, count.rtt()) {
-            let (shortest, longest) = (table::round_trip(shortest), table::round_trip(longest));
-            part += &if shortest == longest {
-                format!(" ({shortest})")
-            } else {
-                format!(" ({shortest} to {longest})")
-            };
-        }
-        let always = matches!(verdict, Verdict::Alive | Verdict::Dead);
-        (always || number > 0).then_some(part)
-    });
-    parts.collect::<Vec<_>>().join("   ")
 }
 
 /// Those with nobody to ask.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sockpulse_core::ping::{Glance, Method, Seen, Why};
 use sockpulse_core::{Cookie, NetnsId, Process, Unseen};
 use sockpulse_linux::Error;
-use sockpulse_linux::ping::{Heard, Sent};
+use sockpulse_linux::ping::{Heard, Pinned, Sent};
 use sockpulse_linux::sock_diag::Memory;
 
 use super::subject::Subject;
@@ -20,6 +20,8 @@ pub enum MethodChoice {
     Auto,
     /// This one.
     Only(Method),
+    /// Nobody is asked; connections can be ended all the same.
+    Nobody,
 }
 
 /// One network namespace, on a thread that is in it.
@@ -49,6 +51,12 @@ pub trait Station {
     /// Waits until that time.
     fn wait(&mut self, until: Duration);
 
+    /// How long the peer is silent, without BPF and without its process; `None` when it is gone.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    fn silence(&mut self, subject: &Subject) -> Result<Option<Duration>, Error>;
+
     /// What a socket's buffers take; `None` when it is gone or cannot be told.
     fn memory(&mut self, subject: &Subject) -> Option<Memory>;
 
@@ -70,6 +78,9 @@ pub trait Stations: Sync {
     /// What the choice of the method loses, and what would help: for stderr.
     fn notes(&self) -> Vec<String>;
 
+    /// Values that sockets hold themselves from now on, and that they inherited before.
+    fn pinned(&self) -> Vec<(Cookie, Pinned)>;
+
     /// Goes into a network namespace and works there, on a thread that is in it.
     ///
     /// # Errors
@@ -78,9 +89,6 @@ pub trait Stations: Sync {
 
     /// Whether somebody wants it to end.
     fn is_interrupted(&self) -> bool;
-
-    /// Asks whoever sits at the terminal; `None` where nobody does.
-    fn confirm(&self, question: &str) -> Option<bool>;
 
     /// What the buffers of a socket take that was destroyed.
     ///

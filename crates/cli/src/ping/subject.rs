@@ -1,5 +1,7 @@
 //! A connection that is to be asked, in few bytes: there may be a million.
 
+use std::time::Duration;
+
 use sockpulse_core::{Connection, Cookie, Observed, Process, SocketId, TcpState, Unseen};
 
 use crate::row::Row;
@@ -19,6 +21,8 @@ pub struct Subject {
     pub holders: u32,
     /// Why none is known.
     pub unowned: Option<Unseen>,
+    /// How long the peer was silent when it was read.
+    pub silence: Option<Duration>,
 }
 
 /// Why there is nobody to ask.
@@ -59,6 +63,7 @@ impl Subject {
             process: processes.first().copied(),
             holders: processes.len().try_into().unwrap_or(u32::MAX),
             unowned: connection.owner.unseen,
+            silence: connection.silence_ms.map(Duration::from_millis),
         })
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use sockpulse_core::ping::{Answer, Verdict};
 
 use super::Asked;
+use super::count::Count;
 use super::subject::Subject;
 use crate::append;
+use crate::coverage::grouped;
 use crate::fit::{self, Cut};
 use crate::terminal::{self, Palette};
 
@@ -18,6 +20,15 @@ const PEER: usize = 4;
 const HERE: usize = 5;
 const OWNER: usize = 6;
 const GAP: usize = 2;
+
+/// The worst first, as they stand in the table and in the line below it.
+pub(crate) const WORST: [Verdict; 5] = [
+    Verdict::Dead,
+    Verdict::Refused,
+    Verdict::Unknown,
+    Verdict::Busy,
+    Verdict::Alive,
+];
 
 /// Lines of these answers, with a heading.
 pub(crate) fn draw(asked: &[&Asked], width: usize, palette: Palette) -> Vec<u8> {
@@ -47,6 +58,25 @@ pub(crate) fn round_trip(rtt: Duration) -> String {
         10_000..1_000_000 => format!("{} ms", micros / 1_000),
         _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
     }
+}
+
+/// `dead 244   refused 3   alive 812 (0.10 ms to 0.43 ms)`.
+pub(crate) fn sums(count: &Count) -> String {
+    let parts = WORST.iter().filter_map(|verdict| {
+        let number = count.of(*verdict);
+        let mut part = format!("{} {}", verdict.name(), grouped(number));
+        if let (Verdict::Alive, Some((shortest, longest))) = (verdict, count.rtt()) {
+            let (shortest, longest) = (round_trip(shortest), round_trip(longest));
+            part += &if shortest == longest {
+                format!(" ({shortest})")
+            } else {
+                format!(" ({shortest} to {longest})")
+            };
+        }
+        let always = matches!(verdict, Verdict::Alive | Verdict::Dead);
+        (always || number > 0).then_some(part)
+    });
+    parts.collect::<Vec<_>>().join("   ")
 }
 
 fn cells(subject: &Subject, answer: &Answer) -> [Vec<u8>; COLUMNS] {

@@ -9,8 +9,9 @@ use sockpulse_core::Cookie;
 use sockpulse_core::ping::{Glance, Gone, Seen, Why, segment};
 use sockpulse_linux::Error;
 use sockpulse_linux::ping::{Ear, Heard, Sender, Sent};
-use sockpulse_linux::sock_diag::{self, Memory};
+use sockpulse_linux::sock_diag::Memory;
 
+use super::ender::Ender;
 use super::refused;
 use crate::error::{CommandError, ErrorKind};
 use crate::ping::station::{NotThere, Station, Work};
@@ -57,7 +58,7 @@ impl Looks {
             // What routers say is told if it can be.
             ear: Ear::open().ok(),
             started,
-            diag: None,
+            ender: Ender::Here(None),
             whom: Vec::new(),
             found: Vec::new(),
         };
@@ -78,18 +79,9 @@ struct Here<'a> {
     sender: Sender,
     ear: Option<Ear>,
     started: Instant,
-    diag: Option<sock_diag::Socket>,
+    ender: Ender,
     whom: Vec<Whom>,
     found: Vec<Look>,
-}
-
-impl Here<'_> {
-    fn diag(&mut self) -> Result<&mut sock_diag::Socket, Error> {
-        if self.diag.is_none() {
-            self.diag = Some(sock_diag::Socket::open()?);
-        }
-        Ok(self.diag.as_mut().expect("it was opened just now"))
-    }
 }
 
 impl Station for Here<'_> {
@@ -143,12 +135,15 @@ impl Station for Here<'_> {
         std::thread::sleep(until.saturating_sub(self.started.elapsed()));
     }
 
+    fn silence(&mut self, subject: &Subject) -> Result<Option<Duration>, Error> {
+        self.ender.silence(subject)
+    }
+
     fn memory(&mut self, subject: &Subject) -> Option<Memory> {
-        let diag = self.diag().ok()?;
-        diag.memory(&subject.id, subject.ifindex).ok().flatten()
+        self.ender.memory(subject)
     }
 
     fn destroy(&mut self, subject: &Subject) -> Result<bool, Error> {
-        self.diag()?.destroy(&subject.id, subject.ifindex)
+        self.ender.destroy(subject)
     }
 }
