@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,6 +13,7 @@ use std::thread::JoinHandle;
 use std::{fs, io};
 
 use rustix::thread::gettid;
+use sockpulse_core::NetnsId;
 
 use crate::error::{Error, Result};
 use crate::sys;
@@ -74,6 +76,13 @@ impl Host {
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Its namespace's number.
+    #[must_use]
+    pub fn id(&self) -> Option<NetnsId> {
+        let number = fs::metadata(&self.namespace).ok()?.ino();
+        u32::try_from(number).ok().map(NetnsId)
     }
 
     /// Runs a closure on the host's thread and waits for it: sockets that it opens and threads that

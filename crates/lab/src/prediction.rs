@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sockpulse_core::machine::{
-    Errno, Event, Lateness, Outcome, Setup, Simulation, Start, Window, predict,
+    Cause, Errno, Event, Lateness, Outcome, Setup, Simulation, Start, Window, predict,
 };
 use sockpulse_core::plan::{self, Loss};
 use sockpulse_core::{KeepCnt, KeepIdle, KeepIntvl};
@@ -17,6 +17,8 @@ use crate::watch::Ending;
 pub struct Prediction {
     /// What becomes of the connection.
     pub outcome: Predicted,
+    /// What ends it; `None` where nothing does, or that is left to luck.
+    pub cause: Option<Cause>,
     /// What happens until then, the first steps of it.
     pub steps: Vec<Expectation>,
     /// The same where the kernel sends a tail loss probe.
@@ -68,6 +70,9 @@ pub struct Expectation {
     pub event: Event,
 }
 
+/// What becomes of a connection, and what ends it.
+type Foretold = (Predicted, Option<Cause>);
+
 /// More steps than anybody reads.
 const STEPS: usize = 64;
 
@@ -89,23 +94,26 @@ impl Prediction {
         let world = |noted| move || fault.world(begin.window(), noted);
         let horizon = horizon(setup);
         let outcome = |setup: &Setup, noted| match predict(setup, start, world(noted), horizon) {
-            Outcome::Alive => Predicted::Stays,
-            Outcome::Depends => Predicted::Depends,
-            Outcome::Ends { at, errno, .. } => Predicted::Ends {
-                at,
-                ending: errno.map_or(Ending::Dropped, |errno| Ending::Error(errno.number())),
-            },
+            Outcome::Alive => (Predicted::Stays, None),
+            Outcome::Depends => (Predicted::Depends, None),
+            Outcome::Ends { at, errno, cause } => {
+                let ending = errno.map_or(Ending::Dropped, |errno| Ending::Error(errno.number()));
+                (Predicted::Ends { at, ending }, Some(cause))
+            }
+        };
+        let both = |(one, cause): Foretold, (other, its): Foretold| {
+            (one.or(other), cause.filter(|_| cause == its))
         };
         // Whether the kernel sends a tail loss probe is its own affair: the window covers both.
         let probed = Setup {
             tail_loss_probe: Some(setup.rto),
             ..setup.clone()
         };
-        let mut all = outcome(setup, 0).or(outcome(&probed, 0));
+        let mut all = both(outcome(setup, 0), outcome(&probed, 0));
         for noted in 1..=noted {
-            all = all.or(outcome(setup, noted));
+            all = both(all, outcome(setup, noted));
         }
-        let outcome = all;
+        let (outcome, cause) = all;
         let until = match outcome {
             Predicted::Ends { at, .. } => at.latest,
             _ => SHOWN,
@@ -114,6 +122,7 @@ impl Prediction {
         let steps = |setup| steps(run(setup, Lateness::None), run(setup, Lateness::Most));
         Self {
             outcome,
+            cause,
             steps: steps(setup),
             with_tail_loss_probe: steps(&probed),
         }
@@ -121,17 +130,24 @@ impl Prediction {
 
     /// The peer's kernel tells of its process's death at once.
     fn of_killed(unread: Unread) -> Self {
-        let ending = match unread {
-            Unread::Nothing => Ending::EndOfStream,
-            Unread::Data => Ending::Error(Errno::ConnectionReset.number()),
+        let (ending, cause) = match unread {
+            Unread::Nothing => (Ending::EndOfStream, None),
+            Unread::Data => (
+                Ending::Error(Errno::ConnectionReset.number()),
+                Some(Cause::Reset),
+            ),
         };
         let at = Window::at(Duration::ZERO);
-        Self::without_steps(Predicted::Ends { at, ending })
+        Self {
+            cause,
+            ..Self::without_steps(Predicted::Ends { at, ending })
+        }
     }
 
     const fn without_steps(outcome: Predicted) -> Self {
         Self {
             outcome,
+            cause: None,
             steps: Vec::new(),
             with_tail_loss_probe: Vec::new(),
         }

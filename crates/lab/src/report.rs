@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sockpulse_core::NetnsId;
+
 use crate::capture::Seen;
 use crate::packet::{Flags, Packet};
 use crate::prediction::{Predicted, Prediction};
@@ -26,6 +28,10 @@ pub struct Report {
     pub packets: Vec<Timed>,
     /// Whether the prediction holds.
     pub verdict: Verdict,
+    /// The client's network namespace; by now another may have its number.
+    pub client: Option<NetnsId>,
+    /// The moment at which it was seen to end, or until which it was watched, since 1970.
+    pub until: Duration,
 }
 
 /// A packet and its time from the moment that the prediction counts from.

@@ -66,6 +66,8 @@ pub fn run(trial: &Trial, begun: impl FnOnce(&Prediction)) -> Result<Report> {
         rto: setup.rto,
         packets,
         verdict,
+        client: topology.client.id(),
+        until: clocks.1 + at.saturating_duration_since(clocks.0),
     })
 }
 

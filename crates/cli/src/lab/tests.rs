@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sockpulse_core::machine::{Event, Sent, Window};
+use sockpulse_core::machine::{Cause, Event, Sent, Window};
 use sockpulse_lab::capture::{Seen, Way};
 use sockpulse_lab::packet::{Flags, Packet, Segment};
 use sockpulse_lab::{
@@ -58,6 +58,7 @@ fn vanished(verdict: Verdict) -> Report {
                 at: between(4_000, 4_096),
                 ending: Ending::Error(110),
             },
+            cause: Some(Cause::Keepalive),
             steps: vec![
                 probe(1, between(2_000, 2_032)),
                 probe(2, between(3_000, 3_064)),
@@ -73,6 +74,8 @@ fn vanished(verdict: Verdict) -> Report {
             packet(4_080, Way::Out, Flags::RST | 0x10),
         ],
         verdict,
+        client: None,
+        until: Duration::ZERO,
     }
 }
 
@@ -84,6 +87,7 @@ fn answered() -> Report {
         trial: Trial::of(scenario, &scenario.cases[0]),
         prediction: Prediction {
             outcome: Predicted::Stays,
+            cause: None,
             steps: [sent, Event::Answered]
                 .map(|event| Expectation {
                     at: between(1_000, 1_032),
@@ -97,6 +101,8 @@ fn answered() -> Report {
         rto: ms(204),
         packets: vec![packet(1_020, Way::Out, 0x10), packet(1_021, Way::In, 0x10)],
         verdict: Verdict::Holds,
+        client: None,
+        until: Duration::ZERO,
     }
 }
 
