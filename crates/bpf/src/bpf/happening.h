@@ -38,6 +38,8 @@ struct happening {
 	__s32 soft_error;	/* sk_err_soft */
 	__s32 value;		/* of the option */
 	__u32 silence;		/* that ended; jiffies */
+	__u32 unsent;		/* bytes that waited to be sent at the end */
+	__u32 window_probed;	/* for so long; jiffies */
 	__u8 level;
 	__u8 option;
 	__u8 unanswered;	/* probes, when the peer was heard again */
@@ -55,10 +57,11 @@ AT(at, 168);
 AT(owner_comm, 184);
 AT(owner_pid, 216);
 AT(error, 232);
-AT(level, 248);
-AT(probes_default, 252);
-AT(what, 253);
-_Static_assert(sizeof(struct happening) == 256, "size of struct happening");
+AT(unsent, 248);
+AT(level, 256);
+AT(probes_default, 260);
+AT(what, 261);
+_Static_assert(sizeof(struct happening) == 264, "size of struct happening");
 
 #undef AT
 

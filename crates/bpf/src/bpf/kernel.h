@@ -193,6 +193,11 @@ struct inet_connection_sock___timeout {
 	unsigned long icsk_timeout;
 };
 
+/* Since 5.11: when a closed window was probed first. */
+struct inet_connection_sock___probed {
+	__u32 icsk_probes_tstamp;
+};
+
 /* Newer kernels: keepalive has a timer of its own. */
 struct inet_connection_sock___keepalive {
 	struct timer_list icsk_keepalive_timer;

@@ -66,6 +66,17 @@ static __always_inline void opened(struct sock *sk, const struct tcp_sock *tp, _
 	bpf_ringbuf_submit(h, BPF_RB_NO_WAKEUP);
 }
 
+/* What still waited, by which the timer is known that gave it up: the queues are empty by now. */
+static __always_inline void tell_rest(struct happening *h, const struct tcp_sock *tp)
+{
+	const struct inet_connection_sock___probed *icsk = (const void *)&tp->inet_conn;
+	__s32 unsent = tp->write_seq - tp->snd_nxt;
+
+	h->unsent = unsent > 0 ? unsent : 0;
+	if (bpf_core_field_exists(icsk->icsk_probes_tstamp) && icsk->icsk_probes_tstamp)
+		h->window_probed = age(icsk->icsk_probes_tstamp, bpf_jiffies64());
+}
+
 static __always_inline void ended(struct sock *sk, const struct tcp_sock *tp, __u64 key)
 {
 	enum what what = sk->sk_err ? WHAT_DIED : WHAT_CLOSED;
@@ -87,6 +98,7 @@ static __always_inline void ended(struct sock *sk, const struct tcp_sock *tp, __
 	h->error = sk->sk_err;
 	h->soft_error = sk->sk_err_soft;
 	h->reset = h->error == ECONNRESET || h->error == EPIPE || (life && life->reset);
+	tell_rest(h, tp);
 	/* No other end is made by a process. */
 	if (h->error == ECONNABORTED)
 		tell_actor(h);

@@ -59,6 +59,10 @@ pub struct Ending {
     pub soft_error: i32,
     /// Whether a RST from the peer, or from someone on the way, ended it.
     pub reset: bool,
+    /// Bytes that waited to be sent. Of [`Connection::unacked_bytes`] the others were in flight.
+    pub unsent: u32,
+    /// For how long a closed window had been probed; `None` before 5.11, and where none was.
+    pub window_probed: Option<Duration>,
     /// Who did it, where a process did (`SOCK_DESTROY`); at any other death `current` is whoever was
     /// interrupted.
     pub by: Option<Program>,

@@ -31,6 +31,8 @@ pub(super) struct Raw {
     soft_error: I32,
     value: I32,
     silence: U32,
+    unsent: U32,
+    window_probed: U32,
     level: u8,
     option: u8,
     unanswered: u8,
@@ -59,14 +61,15 @@ mod known {
 
 const _: () = {
     use std::mem::offset_of;
-    assert!(size_of::<Raw>() == 256);
+    assert!(size_of::<Raw>() == 264);
     assert!(offset_of!(Raw, at) == 168);
     assert!(offset_of!(Raw, owner_comm) == 184);
     assert!(offset_of!(Raw, owner_pid) == 216);
     assert!(offset_of!(Raw, error) == 232);
-    assert!(offset_of!(Raw, level) == 248);
-    assert!(offset_of!(Raw, probes_default) == 252);
-    assert!(offset_of!(Raw, what) == 253);
+    assert!(offset_of!(Raw, unsent) == 248);
+    assert!(offset_of!(Raw, level) == 256);
+    assert!(offset_of!(Raw, probes_default) == 260);
+    assert!(offset_of!(Raw, what) == 261);
 };
 
 impl Raw {
@@ -108,15 +111,17 @@ impl Raw {
             what::OPENED => What::Opened(Side::Connected),
             what::PROBING => What::Probing,
             what::RECOVERED => What::Recovered {
-                silence: Duration::from_millis(
-                    u64::from(self.silence.get()) * 1000 / u64::from(hz.get()),
-                ),
+                silence: time(self.silence.get(), hz),
                 unanswered: self.unanswered,
             },
             what::DIED => What::Died(Ending {
                 errno: self.error.get(),
                 soft_error: self.soft_error.get(),
                 reset: self.reset != 0,
+                unsent: self.unsent.get(),
+                window_probed: Some(self.window_probed.get())
+                    .filter(|jiffies| *jiffies != 0)
+                    .map(|jiffies| time(jiffies, hz)),
                 by: self.actor(),
             }),
             what::CLOSED => What::Closed,
@@ -180,6 +185,10 @@ impl Raw {
     }
 }
 
+fn time(jiffies: u32, hz: Hz) -> Duration {
+    Duration::from_millis(u64::from(jiffies) * 1000 / u64::from(hz.get()))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -223,6 +232,8 @@ mod tests {
         let mut raw = raw(what::DIED);
         raw.error = 113.into();
         raw.soft_error = 113.into();
+        raw.unsent = 5.into();
+        raw.window_probed = 1000.into();
         raw.record.state = 4;
         raw.opened = 5_000_000_000.into();
         raw.known = known::LISTENED;
@@ -235,6 +246,8 @@ mod tests {
                 errno: 113,
                 soft_error: 113,
                 reset: false,
+                unsent: 5,
+                window_probed: Some(Duration::from_secs(4)),
                 by: None
             })
         );
@@ -286,7 +299,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 256), what in 0..8u8) {
+        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 264), what in 0..8u8) {
             let mut raw = Raw::read_from_bytes(&bytes).unwrap();
             let _ = raw.happening(HZ);
             raw.what = what;
