@@ -92,7 +92,10 @@ struct Start {
 }
 
 /// A process that was named must exist: a mistyped number is no empty answer.
-fn exist(pids: &[u32], proc: &Proc) -> Result<(), CommandError> {
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn exist(pids: &[u32], proc: &Proc) -> Result<(), CommandError> {
     for &pid in pids {
         match proc.comm(pid) {
             Err(error) if error.is_gone() => Err(sockpulse_linux::Error::NoSuchProcess { pid })?,

@@ -6,15 +6,13 @@ use sockpulse_core::{Assessment, Hz, Namespace, Process, Selector, Target, asses
 use super::args::WatchArgs;
 use super::source::Occurrence;
 use super::view::View;
-use crate::options::NetnsChoice;
 use crate::row::Row;
 
-/// The selectors, held against every event: the kernel looks at some of them only.
+/// The selectors, held against every event: the kernel looks at some of them only. Namespaces are
+/// left to where events come from.
 pub(super) struct Filter {
     selector: Selector,
     target: Target,
-    /// Whether some namespaces only are meant.
-    some: bool,
 }
 
 impl Filter {
@@ -26,14 +24,6 @@ impl Filter {
                 detect_within: options.detect_within,
                 hz,
             },
-            some: !options.netns.is_empty() && !options.netns.contains(&NetnsChoice::All),
-        }
-    }
-
-    /// Those that the words of the command line stand for.
-    pub(super) fn narrow_to(&mut self, namespaces: &[Namespace]) {
-        if self.some {
-            self.selector.namespaces = namespaces.iter().map(|namespace| namespace.id).collect();
         }
     }
 

@@ -35,9 +35,15 @@ impl EventEncoder {
 /// Appends what is said at the beginning: that from now on nothing is missed.
 pub(super) fn beginning(out: &mut Vec<u8>, at: Duration, summary: &Summary) {
     head(out, "watching", at);
-    optional(out, ",\"connections\":", Some(summary.connections));
-    optional(out, ",\"namespaces\":", Some(summary.namespaces));
     text(out, ",\"source\":", Some(summary.source.name()));
+    out.extend_from_slice(b"}\n");
+}
+
+/// Appends what the first look showed.
+pub(super) fn looked(out: &mut Vec<u8>, at: Duration, connections: u64, namespaces: u64) {
+    head(out, "looked", at);
+    optional(out, ",\"connections\":", Some(connections));
+    optional(out, ",\"namespaces\":", Some(namespaces));
     out.extend_from_slice(b"}\n");
 }
 
@@ -55,6 +61,7 @@ pub(super) fn end(out: &mut Vec<u8>, at: Duration, summary: &Summary) {
     counts(out, ",\"events\":{", summary.events());
     counts(out, "},\"causes\":{", summary.causes());
     optional(out, "},\"lost\":", Some(summary.lost));
+    optional(out, ",\"not_seen_at_most\":", Some(summary.skipped));
     text(out, ",\"source\":", Some(summary.source.name()));
     out.extend_from_slice(b"}\n");
 }

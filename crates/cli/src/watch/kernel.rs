@@ -5,21 +5,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use sockpulse_bpf::watch::{self, Happening, Kinds, Known, Wanted, Watcher, What};
 use sockpulse_core::event::{
-    Cause, Changed, Death, Ending, Event, Item, Kind, Name, Opener, Program, Side, Source,
+    Cause, Changed, Death, Ending, Event, Item, Kind, Name, Opener, Program, Source,
 };
 use sockpulse_core::machine::SocketOption;
 use sockpulse_core::protect::{Asked, Mode, Rule, Table};
-use sockpulse_core::{Observed, Selector, TcpState, UserTimeout};
-use sockpulse_linux::Proc;
+use sockpulse_core::{NetnsId, Observed, Selector, TcpState, UserTimeout};
 use sockpulse_linux::cgroup::{self, Places};
+use sockpulse_linux::{Proc, netns};
 
 use super::source::{EventOptions, EventSource, More, Occurrence};
 use crate::error::{CommandError, ErrorKind};
+use crate::options::NetnsChoice;
+use crate::survey;
 
 /// The kernel, told what is wanted.
 struct Kernel {
     watcher: Watcher,
     wanted: Vec<Name>,
+    /// Empty means all.
+    namespaces: Vec<NetnsId>,
     places: Places,
     happened: Vec<Happening>,
 }
@@ -34,7 +38,12 @@ pub(crate) fn attach(options: &EventOptions) -> Result<Box<dyn EventSource>, Com
         let message = "failed to measure the kernel's tick rate, by which its times count";
         CommandError::new(ErrorKind::Incomplete, message).hint("use --method scan")
     })?;
-    let among = among(&options.selector);
+    survey::exist(&options.selector.pids, &proc)?;
+    let namespaces = resolve(&options.netns, &proc)?;
+    let among = among(&Selector {
+        namespaces: namespaces.clone(),
+        ..options.selector.clone()
+    });
     let cgroup = options.cgroup.clone().or_else(|| cgroup::root(&proc));
     let watcher = Watcher::load(&Wanted {
         kinds: kinds(&options.events),
@@ -45,6 +54,7 @@ pub(crate) fn attach(options: &EventOptions) -> Result<Box<dyn EventSource>, Com
     Ok(Box::new(Kernel {
         watcher,
         wanted: options.events.clone(),
+        namespaces,
         places: Places::new(proc),
         happened: Vec::new(),
     }))
@@ -62,8 +72,12 @@ impl EventSource for Kernel {
         }
         let clocks = Clocks::now();
         for happening in self.happened.drain(..) {
-            let event = event(happening, clocks);
-            if !event.kind.name().is_in(&self.wanted) {
+            let Some(event) = event(happening, clocks) else {
+                continue;
+            };
+            let netns = event.connection.id.netns;
+            let is_meant = self.namespaces.is_empty() || self.namespaces.contains(&netns);
+            if !is_meant || !event.kind.name().is_in(&self.wanted) {
                 continue;
             }
             let pid = event.opener.map(|opener| opener.program().pid);
@@ -77,6 +91,22 @@ impl EventSource for Kernel {
     fn lost(&mut self) -> Result<u64, CommandError> {
         Ok(self.watcher.lost()?)
     }
+
+    fn skipped(&mut self) -> Result<u64, CommandError> {
+        Ok(self.watcher.skipped()?)
+    }
+}
+
+fn resolve(wanted: &[NetnsChoice], proc: &Proc) -> Result<Vec<NetnsId>, CommandError> {
+    if wanted.contains(&NetnsChoice::All) {
+        return Ok(Vec::new());
+    }
+    let resolve = |choice: &NetnsChoice| match choice {
+        NetnsChoice::Named(name) => netns::resolve(proc, name),
+        NetnsChoice::All | NetnsChoice::Own => netns::own(proc),
+    };
+    let ids = wanted.iter().map(|choice| Ok(resolve(choice)?.id));
+    ids.collect()
 }
 
 fn kinds(events: &[Name]) -> Kinds {
@@ -142,11 +172,12 @@ impl Clocks {
     }
 }
 
-fn event(happening: Happening, clocks: Clocks) -> Event {
+/// `None` for what a newer version of the programs may tell.
+fn event(happening: Happening, clocks: Clocks) -> Option<Event> {
     let opener = happening.program.and_then(opener);
     let mut event = Event {
         at: clocks.since_1970(happening.at),
-        kind: kind(&happening),
+        kind: kind(&happening)?,
         connection: happening.connection,
         age: happening
             .opened
@@ -157,11 +188,11 @@ fn event(happening: Happening, clocks: Clocks) -> Event {
     if let What::Recovered { silence, .. } = happening.what {
         event.connection.silence_ms = u64::try_from(silence.as_millis()).ok();
     }
-    event
+    Some(event)
 }
 
-fn kind(happening: &Happening) -> Kind {
-    match &happening.what {
+fn kind(happening: &Happening) -> Option<Kind> {
+    Some(match &happening.what {
         What::Opened(side) => Kind::Opened(*side),
         What::Probing => Kind::Probing,
         What::Recovered { unanswered, .. } => Kind::Recovered {
@@ -174,28 +205,25 @@ fn kind(happening: &Happening) -> Kind {
             let by = Some(named(change.by));
             Kind::Changed(Changed { item, value, by })
         }
-        // A newer sort of event than is known here tells at least that the connection is there.
-        _ => Kind::Opened(Side::Unknown),
-    }
+        _ => return None,
+    })
 }
 
 fn death(happening: &Happening, ending: &watch::Ending) -> Death {
     let connection = &happening.connection;
     let timers = connection.settings.known();
     let connecting = connection.state == TcpState::SynSent;
-    // What was in flight when it was given up had been sent again before.
-    let resent = connection.retransmits.is_some_and(|count| count > 0);
-    let queued = connection.unacked_bytes.unwrap_or(0);
-    let queued = u32::try_from(queued).unwrap_or(u32::MAX);
+    let waiting = connection.unacked_bytes.unwrap_or(0);
+    let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
     let cause = Cause::of(&Ending {
         errno: ending.errno,
         state: connection.state,
         orphan: connection.orphan == Observed::Known(true),
         user_timeout: timers.map_or(UserTimeout::OFF, |timers| timers.user_timeout),
-        unacked: if resent { queued } else { 0 },
-        unsent: if resent { 0 } else { queued },
+        unacked: waiting.saturating_sub(ending.unsent),
+        unsent: ending.unsent,
         reset: Some(ending.reset),
-        window_probed: None,
+        window_probed: ending.window_probed,
         connecting: happening
             .opened
             .filter(|_| connecting)

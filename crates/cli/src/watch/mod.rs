@@ -22,7 +22,7 @@ use sockpulse_core::event::Source;
 use sockpulse_core::{Coverage, Namespace};
 
 use crate::app::Face;
-use crate::error::{CommandError, Exit};
+use crate::error::{CommandError, ErrorKind, Exit};
 use crate::machine::Machine;
 use crate::stop;
 use args::{Method, WatchArgs};
@@ -35,6 +35,9 @@ use teller::Teller;
 
 /// How long the source is waited for at once: how late a signal or the end of a look may be noticed.
 const STEP: Duration = Duration::from_millis(50);
+
+/// So long events wait for the first look, which tells whose connections are that were there before.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// How often it is asked what was lost.
 const LOST: Duration = Duration::from_secs(1);
@@ -60,6 +63,8 @@ pub(crate) fn run(
         count: args.count.unwrap_or(u64::MAX),
         until: args.time.map(|time| begun + time),
         asked: begun,
+        looked: false,
+        late: false,
         summary: Summary::new(feed.told_by()),
         feed,
         teller,
@@ -96,6 +101,7 @@ impl Feed {
         let wanted = EventOptions {
             events: args.events.clone(),
             selector: options.selector.clone(),
+            netns: options.netns.clone(),
             cgroup: args.cgroup_root.clone(),
         };
         // Attached before the look, so that nothing falls in between.
@@ -104,6 +110,7 @@ impl Feed {
                 let sights = Sights::begin(machine.survey, options);
                 Ok((Self::Kernel(source, Box::new(sights)), None))
             }
+            Err(error) if error.kind() == ErrorKind::Usage => Err(error),
             Err(error) if args.method == Method::Auto => {
                 let note =
                     format!("two looks are compared, since the kernel does not tell: {error}");
@@ -143,11 +150,10 @@ impl Feed {
         }
     }
 
-    /// Whether the first look has ended: until then it is not known whose connections are.
-    const fn is_ready(&self) -> bool {
+    fn skipped(&mut self) -> Result<u64, CommandError> {
         match self {
-            Self::Kernel(_, sights) => sights.last().is_some(),
-            Self::Scan(_) => true,
+            Self::Kernel(source, _) => source.skipped(),
+            Self::Scan(_) => Ok(0),
         }
     }
 
@@ -159,6 +165,7 @@ impl Feed {
         }
     }
 
+    /// That of the last look; `None` before the first has ended.
     fn coverage(&self) -> Option<&Coverage> {
         match self {
             Self::Kernel(_, sights) => sights.last().map(|sight| &sight.coverage),
@@ -185,23 +192,25 @@ struct Watch<'a> {
     until: Option<Instant>,
     /// When it was last asked what was lost.
     asked: Instant,
+    /// Whether the first look is over.
+    looked: bool,
+    /// Whether it was said that it takes long.
+    late: bool,
 }
 
 impl Watch<'_> {
     fn go_on(&mut self, stop: &AtomicBool, every: Duration) -> Result<(), CommandError> {
         let mut told = Vec::new();
-        let mut begun = false;
         let mut more = More::Comes;
+        let hold_until = Instant::now() + FIRST_LOOK;
+        self.teller.begin(&self.summary)?;
         loop {
-            if !begun && self.feed.is_ready() {
-                begun = true;
-                self.begin(every)?;
-            }
-            if begun {
+            let holds = self.hold(hold_until, every)?;
+            if !holds {
                 self.tell(&mut told)?;
             }
             let left = self.left();
-            let over = more == More::Ended && begun;
+            let over = more == More::Ended && !holds;
             if over || left.is_zero() || stop.load(Ordering::Relaxed) || self.is_enough() {
                 break;
             }
@@ -213,6 +222,7 @@ impl Watch<'_> {
                 self.ask_what_was_lost()?;
             }
         }
+        self.summary.skipped = self.feed.skipped()?;
         self.ask_what_was_lost()
     }
 
@@ -227,15 +237,26 @@ impl Watch<'_> {
         self.summary.told() >= self.count
     }
 
-    fn begin(&mut self, every: Duration) -> Result<(), CommandError> {
-        self.summary.connections = self.feed.connections();
-        self.summary.namespaces = u64::try_from(self.feed.namespaces().len()).unwrap_or(u64::MAX);
-        self.filter.narrow_to(self.feed.namespaces());
-        self.teller.begin(&self.summary, every)?;
-        if let Some(coverage) = self.feed.coverage() {
-            self.teller.gaps(coverage);
+    /// Whether events wait for the first look; says what it showed when it is over.
+    fn hold(&mut self, until: Instant, every: Duration) -> Result<bool, CommandError> {
+        if self.looked {
+            return Ok(false);
         }
-        Ok(())
+        let Some(coverage) = self.feed.coverage() else {
+            let holds = Instant::now() < until;
+            if !holds && !self.late {
+                self.late = true;
+                self.teller.look_is_late();
+            }
+            return Ok(holds);
+        };
+        self.looked = true;
+        self.teller.gaps(coverage);
+        let namespaces = u64::try_from(self.feed.namespaces().len()).unwrap_or(u64::MAX);
+        let connections = self.feed.connections();
+        self.teller
+            .looked(&self.summary, connections, namespaces, every)?;
+        Ok(false)
     }
 
     fn tell(&mut self, told: &mut Vec<Occurrence>) -> Result<(), CommandError> {

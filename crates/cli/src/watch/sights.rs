@@ -19,7 +19,7 @@ use crate::options::SurveyOptions;
 /// At least so long between looks, and so many times as long as a look takes.
 const USUALLY: (Duration, u32) = (Duration::from_secs(10), 50);
 /// The same where a holder is wanted.
-const HURRIED: (Duration, u32) = (Duration::from_millis(250), 20);
+const HURRIED: (Duration, u32) = (Duration::from_millis(250), 4);
 
 /// The looks.
 pub(super) struct Sights {

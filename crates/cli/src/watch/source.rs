@@ -7,6 +7,7 @@ use sockpulse_core::event::{Event, Name};
 use sockpulse_core::{Place, Selector};
 
 use crate::error::CommandError;
+use crate::options::NetnsChoice;
 
 /// An event, and where the connection's program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct EventOptions {
     pub events: Vec<Name>,
     /// Of which connections. A source may tell of more: whoever asks looks again.
     pub selector: Selector,
+    /// In which network namespaces; empty means all. No others are told of.
+    pub netns: Vec<NetnsChoice>,
     /// The cgroup below which changes are seen; without, all.
     pub cgroup: Option<PathBuf>,
 }
@@ -52,4 +55,10 @@ pub trait EventSource {
     /// # Errors
     /// When that cannot be told.
     fn lost(&mut self) -> Result<u64, CommandError>;
+
+    /// How many events were perhaps not seen besides, at most.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn skipped(&mut self) -> Result<u64, CommandError>;
 }

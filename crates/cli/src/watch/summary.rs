@@ -13,14 +13,12 @@ use crate::coverage::{counted, grouped};
 pub(super) struct Summary {
     /// Who tells.
     pub(super) source: Source,
-    /// Connections that were there at the beginning.
-    pub(super) connections: u64,
-    /// Namespaces that were looked into then.
-    pub(super) namespaces: u64,
     /// How long it was.
     pub(super) watched: Duration,
     /// Events that nobody took in time.
     pub(super) lost: u64,
+    /// At most so many were not seen besides.
+    pub(super) skipped: u64,
     events: BTreeMap<Name, u64>,
     causes: BTreeMap<&'static str, u64>,
 }
@@ -29,10 +27,9 @@ impl Summary {
     pub(super) const fn new(source: Source) -> Self {
         Self {
             source,
-            connections: 0,
-            namespaces: 0,
             watched: Duration::ZERO,
             lost: 0,
+            skipped: 0,
             events: BTreeMap::new(),
             causes: BTreeMap::new(),
         }
@@ -64,15 +61,15 @@ impl Summary {
     }
 
     /// `watching 1,204 connections in 3 namespaces, told by the kernel`.
-    pub(super) fn beginning(&self, every: Duration) -> String {
+    pub(super) fn looked(&self, connections: u64, namespaces: u64, every: Duration) -> String {
         let how = match self.source {
             Source::Bpf => "told by the kernel".to_owned(),
             Source::Scan => format!("by looking every {}", human(every)),
         };
         format!(
             "watching {} in {}, {how}",
-            counted(self.connections, "connection"),
-            counted(self.namespaces, "namespace"),
+            counted(connections, "connection"),
+            counted(namespaces, "namespace"),
         )
     }
 
@@ -96,6 +93,9 @@ impl Summary {
             lost => grouped(lost).to_string(),
         };
         line.push_str(&format!("; {lost} lost"));
+        if self.skipped > 0 {
+            line.push_str(&format!(", at most {} not seen", grouped(self.skipped)));
+        }
         line
     }
 }

@@ -54,12 +54,33 @@ impl<'a> Teller<'a> {
     }
 
     /// Says that from now on nothing is missed.
-    pub(super) fn begin(&mut self, summary: &Summary, every: Duration) -> Result<(), CommandError> {
-        match self.form {
-            Form::Lines(_) => self.say(&summary.beginning(every)),
-            Form::Json(_) => json::beginning(&mut self.text, now(), summary),
+    pub(super) fn begin(&mut self, summary: &Summary) -> Result<(), CommandError> {
+        if let Form::Json(_) = self.form {
+            json::beginning(&mut self.text, now(), summary);
         }
         self.flush()
+    }
+
+    /// Says that from now on it is known whose connections are.
+    pub(super) fn looked(
+        &mut self,
+        summary: &Summary,
+        connections: u64,
+        namespaces: u64,
+        every: Duration,
+    ) -> Result<(), CommandError> {
+        match self.form {
+            Form::Lines(_) => self.say(&summary.looked(connections, namespaces, every)),
+            Form::Json(_) => json::looked(&mut self.text, now(), connections, namespaces),
+        }
+        self.flush()
+    }
+
+    /// Says that it is told of events, and whose they are is not known yet.
+    pub(super) fn look_is_late(&mut self) {
+        if let Form::Lines(_) = self.form {
+            self.say("looking at all sockets; till then a connection that was there has no owner");
+        }
     }
 
     /// An event; it is written with the next [`flush`](Self::flush).
