@@ -85,6 +85,7 @@ pub(crate) fn run(
         });
         progress.end();
         asked?;
+        report.pinned = stations.pinned().len();
     }
     report.finish(&count, stderr)
 }

@@ -33,6 +33,8 @@ pub(super) struct Report<'a> {
     asked: Vec<Asked>,
     /// How they were asked, if anybody was.
     pub(super) method: Option<Method>,
+    /// How many sockets hold a value themselves from now on.
+    pub(super) pinned: usize,
 }
 
 impl<'a> Report<'a> {
@@ -58,6 +60,7 @@ impl<'a> Report<'a> {
             flushed: Instant::now(),
             asked: Vec::new(),
             method: None,
+            pinned: 0,
         }
     }
 
@@ -175,7 +178,9 @@ impl<'a> Report<'a> {
         let method = self
             .method
             .map_or("null".to_owned(), |method| format!("\"{}\"", method.name()));
-        out.extend_from_slice(format!(",\"method\":{method},\"left_out\":{{").as_bytes());
+        let pinned = self.pinned;
+        let text = format!(",\"method\":{method},\"pinned\":{pinned},\"left_out\":{{");
+        out.extend_from_slice(text.as_bytes());
         for (at, (why, number)) in count.left_out.iter().enumerate() {
             let between = if at == 0 { "" } else { "," };
             out.extend_from_slice(format!("{between}\"{}\":{number}", why.name()).as_bytes());
@@ -210,6 +215,7 @@ impl<'a> Report<'a> {
         for line in coverage::gap_lines(&count.gaps) {
             writeln!(stderr, "{line}")?;
         }
+        tell_pinned(self.pinned, stderr)?;
         if self.surveyed.coverage.is_partial() {
             coverage::report(&self.surveyed.coverage, self.surveyed.elapsed, stderr)?;
         }
@@ -221,6 +227,19 @@ impl<'a> Report<'a> {
         }
         Ok(())
     }
+}
+
+/// What method option could not take back.
+pub(crate) fn tell_pinned(pinned: usize, stderr: &mut dyn Write) -> io::Result<()> {
+    if pinned == 0 {
+        return Ok(());
+    }
+    let sockets = counted(pinned.try_into().unwrap_or(u64::MAX), "socket");
+    writeln!(
+        stderr,
+        "note: the idle time of {sockets} is of their own from now on: as it was, but a change of the \
+         namespace's default does not reach them (method option)"
+    )
 }
 
 /// Those with nobody to ask.
