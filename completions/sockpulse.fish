@@ -190,6 +190,7 @@ option\t''"
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -l spacing -d 'The least time between two probes on a connection, from 600ms on: Linux answers one in half a second' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -l rate -d 'The most probes in one second, over all connections, so that no middlebox drops any' -r
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -l probes -d 'How often one that does not answer is asked before it is called dead. With fewer, loss may look like death' -r
+complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -l state-dir -d 'Where the journal is kept: method option leaves something behind' -r -F
 complete -c sockpulse -n "__fish_sockpulse_using_subcommand ping" -s o -l output -d 'How to print: for people, one JSON document, JSON lines, or CSV' -r -f -a "table\t''
 json\t''
 jsonl\t''

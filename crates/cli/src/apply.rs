@@ -262,6 +262,7 @@ pub(crate) fn name(target: &Target) -> String {
         Target::Rules { .. } => "the kernel's rules for connections to come".into(),
         Target::Connections { file, .. } => format!("the sockets of {}", shown(file)),
         Target::Destroyed { file, .. } => format!("the connections of {}", shown(file)),
+        Target::Pinned { file, .. } => format!("the idle times of {}", shown(file)),
         _ => "something that this version does not know".into(),
     }
 }
@@ -295,6 +296,10 @@ pub(crate) fn lines(change: &Change) -> Vec<String> {
         Target::Destroyed { file, count } => vec![format!(
             "{} to be destroyed, in {}: {reason}",
             counted(*count, "connection"),
+            shown(file)
+        )],
+        Target::Pinned { file, .. } => vec![format!(
+            "idle times that became the sockets' own, in {}: {reason}",
             shown(file)
         )],
         Target::Rules { .. } => vec![format!("{}: {reason}", name(&change.target))],

@@ -355,20 +355,20 @@ fn chosen<'a>(
     Ok(chosen)
 }
 
-/// A connection that was ended does not come back.
+/// A connection that was ended does not come back, and no option takes a value away.
 fn irreversible(transaction: &Transaction) -> CommandError {
     let mut records = transaction.records.iter();
-    let files = records.find_map(|record| match &record.change.target {
-        Target::Destroyed { file, .. } => Some(shown(file)),
+    let told = records.find_map(|record| match &record.change.target {
+        Target::Destroyed { file, .. } => Some((file, "it destroyed connections")),
+        Target::Pinned { file, .. } => Some((file, "no option makes a value an inherited one")),
         _ => None,
     });
-    let message = format!(
-        "change {} cannot be undone: it destroyed connections",
-        transaction.id
-    );
-    let told = files.unwrap_or_default();
+    let id = transaction.id;
+    let (file, why) = told.unzip();
+    let message = format!("change {id} cannot be undone: {}", why.unwrap_or_default());
+    let file = file.map_or_else(String::new, |file| shown(file));
     CommandError::new(ErrorKind::Usage, message)
-        .hint(format!("{told} beside the journal tells of each of them"))
+        .hint(format!("{file} beside the journal tells of each of them"))
 }
 
 fn unknown(id: u64) -> CommandError {

@@ -156,6 +156,9 @@ pub(crate) fn of_change(change: &Change) -> Json {
         Target::Destroyed { file, count } => {
             json!({ "target": "destroyed", "file": file, "count": count })
         }
+        Target::Pinned { file, count } => {
+            json!({ "target": "pinned", "file": file, "count": count })
+        }
         Target::Rules { pins } => json!({ "target": "rules", "pins": pins }),
         // What a later version adds is written by it.
         _ => json!({ "target": "unknown" }),
@@ -193,6 +196,10 @@ fn change_of(json: &Json) -> Option<Change> {
             pins: json["pins"].as_str()?.to_owned(),
         },
         "destroyed" => Target::Destroyed {
+            file: json["file"].as_str()?.to_owned(),
+            count: json["count"].as_u64()?,
+        },
+        "pinned" => Target::Pinned {
             file: json["file"].as_str()?.to_owned(),
             count: json["count"].as_u64()?,
         },

@@ -1,6 +1,7 @@
 //! The words of `ping`, and of asking wherever it is done.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sockpulse_core::ping::{Method, Patience};
 
 use super::station::MethodChoice;
+use crate::journal;
 use crate::selectors::SurveyArgs;
 use crate::values;
 
@@ -62,6 +64,10 @@ pub(crate) struct PingArgs {
         help_heading = "Asking"
     )]
     pub(crate) probes: NonZeroU16,
+
+    /// Where the journal is kept: method option leaves something behind.
+    #[arg(long, value_name = "DIR", default_value = journal::FOLDER, help_heading = "Asking")]
+    pub(crate) state_dir: PathBuf,
 
     /// List the living too, however many they are.
     #[arg(long, help_heading = "Output")]

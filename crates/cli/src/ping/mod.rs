@@ -7,6 +7,7 @@ pub(crate) mod course;
 mod here;
 pub(crate) mod json;
 pub(crate) mod pacer;
+pub(crate) mod pins;
 #[cfg(test)]
 pub(crate) mod pretend;
 pub(crate) mod progress;
@@ -35,6 +36,7 @@ use asking::Told;
 use count::Count;
 use course::Course;
 use pacer::Pacer;
+use pins::Pins;
 use progress::Progress;
 use report::Report;
 use subject::Subject;
@@ -70,6 +72,14 @@ pub(crate) fn run(
             conclude: &|_, _, answer| answer,
         };
         report.method = Some(course.method);
+        let pins = Pins::begin(
+            machine,
+            &args.state_dir,
+            "ping",
+            &*stations,
+            &found.subjects,
+            stderr,
+        );
         let mut progress = Progress::new(face.output, found.subjects.len());
         let asked = asking::all(&course, &asking::unasked, &found.subjects, &mut |told| {
             match told {
@@ -84,8 +94,8 @@ pub(crate) fn run(
             Ok(())
         });
         progress.end();
+        report.pinned = pins.finish(&*stations, &found.subjects, stderr);
         asked?;
-        report.pinned = stations.pinned().len();
     }
     report.finish(&count, stderr)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sockpulse_core::ping::{Glance, Gone, Method, Seen, Timestamps, Unreachable, Why};
 use sockpulse_core::{
-    Connection, Cookie, Coverage, Gap, NetnsId, Process, Source, TcpState, Unseen, assess,
+    Connection, Cookie, Coverage, Gap, KeepIdle, NetnsId, Process, Source, TcpState, Unseen, assess,
 };
 use sockpulse_linux::Error;
 use sockpulse_linux::sock_diag::Memory;
@@ -61,6 +61,8 @@ pub(crate) struct World {
     pub(crate) may_destroy: bool,
     /// Who says something by itself.
     pub(crate) speaks: Option<u64>,
+    /// Whether they are asked by options.
+    pub(crate) by_options: bool,
     heard: Vec<Heard>,
 }
 
@@ -186,7 +188,11 @@ struct Pretended(Arc<Mutex<World>>);
 
 impl Stations for Pretended {
     fn method(&self) -> Method {
-        Method::Raw
+        if locked(&self.0).by_options {
+            Method::Option
+        } else {
+            Method::Raw
+        }
     }
 
     fn notes(&self) -> Vec<String> {
@@ -194,7 +200,13 @@ impl Stations for Pretended {
     }
 
     fn pinned(&self) -> Vec<(Cookie, Pinned)> {
-        Vec::new()
+        let world = locked(&self.0);
+        let asked = world.sent.iter().filter(|_| world.by_options);
+        let pinned = Pinned {
+            idle: KeepIdle::new(7_200).unwrap(),
+            probes: None,
+        };
+        asked.map(|(_, cookie)| (Cookie(*cookie), pinned)).collect()
     }
 
     fn at(&self, netns: NetnsId, work: &mut Work<'_>) -> Result<(), NotThere> {

@@ -215,7 +215,6 @@ impl<'a> Report<'a> {
         for line in coverage::gap_lines(&count.gaps) {
             writeln!(stderr, "{line}")?;
         }
-        tell_pinned(self.pinned, stderr)?;
         if self.surveyed.coverage.is_partial() {
             coverage::report(&self.surveyed.coverage, self.surveyed.elapsed, stderr)?;
         }
@@ -227,19 +226,6 @@ impl<'a> Report<'a> {
         }
         Ok(())
     }
-}
-
-/// What method option could not take back.
-pub(crate) fn tell_pinned(pinned: usize, stderr: &mut dyn Write) -> io::Result<()> {
-    if pinned == 0 {
-        return Ok(());
-    }
-    let sockets = counted(pinned.try_into().unwrap_or(u64::MAX), "socket");
-    writeln!(
-        stderr,
-        "note: the idle time of {sockets} is of their own from now on: as it was, but a change of the \
-         namespace's default does not reach them (method option)"
-    )
 }
 
 /// Those with nobody to ask.

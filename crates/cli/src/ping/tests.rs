@@ -226,6 +226,52 @@ fn another_patience_may_be_had() {
     assert!(world(|world| world.now) >= Duration::from_secs(6));
 }
 
+/// What no option takes back is said, and recorded where that is possible.
+#[test]
+fn what_options_leave_is_told_and_recorded() {
+    let state = tempfile::tempdir().unwrap();
+    let words = format!("--state-dir {}", state.path().display());
+    for round in 1..=2 {
+        begin(clients(2, SOON));
+        world(|world| world.by_options = true);
+        let ran = ping(&words);
+        let name = format!("connections-{round}.jsonl");
+        let told = std::fs::read_to_string(state.path().join(name)).unwrap();
+        if round == 1 {
+            insta::assert_snapshot!(ran.screen() + &told);
+        }
+    }
+    std::fs::write(state.path().join("file"), "").unwrap();
+    begin(clients(2, SOON));
+    world(|world| world.by_options = true);
+    let ran = ping(&format!("{words}/file"));
+    assert!(
+        ran.stderr.contains("what this leaves is not recorded"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.exit.unwrap(), Exit::Done);
+}
+
+/// However long the way is, who answers is known within two round trips and ten milliseconds.
+#[test]
+fn an_answer_is_seen_soon() {
+    for millis in [1, 3, 10, 33, 100, 190] {
+        let rtt = Duration::from_millis(millis);
+        begin(clients(1, Peer::Answers(rtt)));
+        let ran = ping("-o json");
+        let took = world(|world| world.now);
+        assert!(
+            took <= 2 * rtt + Duration::from_millis(10),
+            "{rtt:?}: {took:?}"
+        );
+        let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let told = document["results"][0]["rtt_ms"].as_f64().unwrap();
+        let rtt = rtt.as_secs_f64() * 1_000.0;
+        assert!((rtt..=rtt * 1.13 + 0.3).contains(&told), "{rtt}: {told}");
+    }
+}
+
 /// A reader that has what it wants ends it, whoever is still to be asked.
 #[test]
 fn a_reader_that_has_gone_ends_it_with_success() {

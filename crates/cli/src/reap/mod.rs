@@ -23,6 +23,7 @@ use crate::machine::Machine;
 use crate::ping::asking::{self, Told};
 use crate::ping::course::Course;
 use crate::ping::pacer::Pacer;
+use crate::ping::pins::Pins;
 use crate::ping::progress::Progress;
 use crate::ping::station::{MethodChoice, Stations};
 use crate::ping::subject::Subject;
@@ -67,28 +68,51 @@ pub(crate) fn run(
         // There is nowhere to say that stderr is closed.
         let _ = writeln!(stderr, "{note}");
     }
+    let pins = Pins::begin(
+        machine,
+        &args.writing.state_dir,
+        COMMAND,
+        &*stations,
+        &report.found.subjects,
+        stderr,
+    );
+    let result = carry_out(args, face, machine, &*stations, &mut report, stderr);
+    pins.finish(&*stations, &report.found.subjects, stderr);
+    result?;
+    report.print(face, out, stderr)
+}
+
+/// Asks, and ends those who are dead.
+fn carry_out(
+    args: &ReapArgs,
+    face: &Face,
+    machine: &Machine,
+    stations: &dyn Stations,
+    report: &mut Report<'_>,
+    stderr: &mut dyn Write,
+) -> Result<(), CommandError> {
     let dead = if args.unverified {
         silent(&report.found.subjects)
     } else {
-        verified(args, face, &*stations, &mut report.found)?
+        verified(args, face, stations, &mut report.found)?
     };
     report.dead = dead.len();
     if args.writing.dry_run || dead.is_empty() || stations.is_interrupted() {
         report.listed = dead;
-        return report.print(face, out, stderr);
+        return Ok(());
     }
     if !args.yes && !consents(machine, &dead) {
         report.declined = true;
         report.listed = dead;
-        return report.print(face, out, stderr);
+        return Ok(());
     }
     let ending = Ending {
         args,
         machine,
-        stations: &*stations,
+        stations,
     };
     report.ended = Some(ending.end(dead, stderr)?);
-    report.print(face, out, stderr)
+    Ok(())
 }
 
 /// Refuses what could not be carried out before anybody is asked.

@@ -31,6 +31,7 @@ fn root_without_bpf_options_serve() {
         command.args(["--inh-caps", "-net_raw,-bpf,-perfmon,-sys_admin,-net_admin"]);
         command.arg(SOCKPULSE);
         command.args(["ping", "-o", "json", "--netns", "self", "--probes", "2"]);
+        command.arg("--state-dir").arg(stage.state.path());
         run(&mut command)
     });
     assert!(
@@ -51,6 +52,8 @@ fn root_without_bpf_options_serve() {
         );
     }
     assert_eq!(answers.document["pinned"], 2, "{}", answers.document);
+    let told = std::fs::read_to_string(stage.state.path().join("connections-1.jsonl")).unwrap();
+    assert_eq!(told.matches("\"idle_s\":7200").count(), 2, "{told}");
     assert!(
         answers.ran.stderr.contains("of their own from now on"),
         "{}",

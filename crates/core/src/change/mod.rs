@@ -155,6 +155,14 @@ pub enum Target {
         /// How many were to be.
         count: u64,
     },
+    /// Settings that sockets had inherited and hold themselves from now on, with the values that they had:
+    /// asking by options left them. Nothing takes them away.
+    Pinned {
+        /// The name of the file that tells of them.
+        file: String,
+        /// How many it may have been.
+        count: u64,
+    },
     /// The rules that the kernel holds for connections to come: all their text, or
     /// [`Value::Absent`].
     Rules {
@@ -177,7 +185,8 @@ impl Target {
             ) => sysctl == other_sysctl && netns.is(other_netns),
             (Self::PersistedFile { path }, Self::PersistedFile { path: other }) => path == other,
             (Self::Connections { file, .. }, Self::Connections { file: other, .. })
-            | (Self::Destroyed { file, .. }, Self::Destroyed { file: other, .. }) => file == other,
+            | (Self::Destroyed { file, .. }, Self::Destroyed { file: other, .. })
+            | (Self::Pinned { file, .. }, Self::Pinned { file: other, .. }) => file == other,
             (Self::Rules { pins }, Self::Rules { pins: other }) => pins == other,
             _ => false,
         }

@@ -53,7 +53,10 @@ impl Transaction {
     #[must_use]
     pub fn is_reversible(&self) -> bool {
         let mut records = self.records.iter();
-        records.any(|record| !matches!(record.change.target, Target::Destroyed { .. }))
+        records.any(|record| {
+            let target = &record.change.target;
+            !matches!(target, Target::Destroyed { .. } | Target::Pinned { .. })
+        })
     }
 
     /// Whether it did all that it was to do.
