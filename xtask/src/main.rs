@@ -21,6 +21,8 @@ mod bench;
 mod evidence;
 #[cfg(feature = "product")]
 mod generate;
+#[cfg(feature = "product")]
+mod soak;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,7 @@ usage: cargo xtask COMMAND
   bench list          measures reading against ss; needs root and memory
   bench apply         measures setting open sockets, in both ways; needs root
   bench connect       measures what rules for connections to come cost one; needs root
+  soak                asks the living and the dead in 20 rounds, writes docs/soak.md; needs root
   bench run           measures what sockpulse run costs a connection
 ";
 
@@ -73,13 +76,19 @@ fn command(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         [demo::CLIENT, rest @ ..] => demo::client(rest, interrupt),
         ["test"] => test::run(interrupt),
         ["setup"] => setup::all(interrupt).map(|()| ExitCode::SUCCESS),
-        ["generate" | "bench" | "evidence", ..] if cfg!(not(feature = "product")) => {
+        ["generate" | "bench" | "evidence" | "soak", ..] if cfg!(not(feature = "product")) => {
             linked::run(words, interrupt)
         }
         #[cfg(feature = "product")]
         ["evidence", rest @ ..] => evidence::run(rest, interrupt),
         #[cfg(feature = "product")]
         ["bench", rest @ ..] => bench::run(rest, interrupt),
+        #[cfg(feature = "product")]
+        ["soak", rest @ ..] => soak::run(rest, interrupt),
+        #[cfg(feature = "product")]
+        [soak::OWNER, rest @ ..] => soak::owner(rest),
+        #[cfg(feature = "product")]
+        [soak::PEER, rest @ ..] => soak::peer(rest),
         #[cfg(feature = "product")]
         ["generate", rest @ ..] => generate::run(rest),
         [] | ["help" | "--help" | "-h"] => {

@@ -104,6 +104,12 @@ impl Topology {
         &mut self.server
     }
 
+    /// The router, whose ports have the names of the hosts behind them.
+    #[cfg(feature = "product")]
+    pub(crate) const fn router(&self) -> &Host {
+        &self.router
+    }
+
     /// The client hosts that are still there.
     pub(crate) fn clients(&self) -> &[Host] {
         &self.clients
