@@ -3,14 +3,17 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use sockpulse_core::{Family, TcpState};
+use sockpulse_core::{End, Family, NetnsId, SocketId, TcpState};
+use std::net::{Ipv4Addr, TcpListener};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 
 use crate::cgroup;
 use crate::error::{Error, Operation, Result, words};
+use crate::ping::Sender;
 use crate::procfs::Proc;
 use crate::sock_diag::{Query, Socket, States, TcpInfo};
+use crate::sockopt;
 
 /// Something that a kernel or a privilege gives or withholds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub fn facilities(proc: &Proc) -> Vec<Facility> {
         enter_namespaces(),
         others_descriptors(proc),
         borrow_descriptors(proc),
+        raw_sockets(),
+        destroy(),
         cgroups(proc),
         cgroups_by_id(proc),
         tick_rate(),
@@ -195,6 +200,51 @@ fn of_others(proc: &Proc, attempt: impl Fn(u32) -> rustix::io::Result<()>) -> Re
         }
         _ => Ok(()),
     }
+}
+
+fn raw_sockets() -> Facility {
+    facility(
+        "raw sockets",
+        Sender::open().map(drop).map_err(|error| error.reason()),
+        "`ping` and `reap`: probes past the socket, which leave nothing on it",
+        "connections are asked by `--method option`, through their program's descriptor",
+        "CAP_NET_RAW",
+    )
+}
+
+/// Whether destroying is permitted is told only about a socket that is there: a listener of our own, to
+/// which nobody has connected, is destroyed.
+fn destroy() -> Facility {
+    let tried = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .map_err(|error| Error::io(Operation::OpenSocket, "a listener", &error))
+        .and_then(|listener| destroy_listener(&listener));
+    facility(
+        "SOCK_DESTROY",
+        tried.map_err(|error| error.reason()),
+        "`reap`: ending connections whose peers are dead",
+        "dead connections are found and not ended",
+        "CAP_NET_ADMIN, and a kernel with CONFIG_INET_DIAG_DESTROY",
+    )
+}
+
+fn destroy_listener(listener: &TcpListener) -> Result<(), Error> {
+    let here = listener
+        .local_addr()
+        .map_err(|error| Error::io(Operation::ReadOption, "a listener", &error))?;
+    let end = |port| End {
+        addr: here.ip(),
+        port,
+    };
+    let id = SocketId {
+        cookie: sockopt::cookie(listener)?,
+        netns: NetnsId(0),
+        local: end(here.port()),
+        remote: End {
+            addr: Ipv4Addr::UNSPECIFIED.into(),
+            port: 0,
+        },
+    };
+    Socket::open()?.destroy(&id, 0).map(drop)
 }
 
 const NO_CGROUP2: &str = "no file system of type cgroup2 is mounted";

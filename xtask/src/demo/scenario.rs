@@ -14,7 +14,7 @@ use crate::process;
 use crate::topology::Topology;
 
 /// How many steps [`run`] shows.
-pub(super) const STEPS: u8 = 8;
+pub(super) const STEPS: u8 = 10;
 
 const CLIENT_HOSTS: u8 = 6;
 const VANISHING_HOSTS: usize = 4;
@@ -59,8 +59,14 @@ pub(super) fn run(screen: &mut Screen, interrupt: &Interrupt) -> Result<()> {
     screen.step("what sockpulse knows of it");
     show_sockpulse(&network, interrupt)?;
 
-    screen.step("keepalive for clients that are connected already: nothing is restarted");
-    show_protection(screen, &network, &vanished, interrupt)?;
+    screen.step("who of them lives? Each is asked, and nobody notices");
+    show_ping(&network, interrupt)?;
+
+    screen.step("the dead are ended, and the living notice nothing");
+    show_reap(screen, &network, interrupt)?;
+
+    screen.step("keepalive for clients that are connected already: the next death is noticed");
+    show_protection(screen, &mut network, interrupt)?;
 
     screen.step("everything is removed again");
     drop(network);
@@ -172,13 +178,73 @@ fn show_sockpulse(network: &Topology, interrupt: &Interrupt) -> Result<()> {
     expect_check(network, 1, interrupt)
 }
 
-/// sockpulse sets the open connections; those who are dead are given up, and Redis forgets them.
-fn show_protection(
-    screen: &Screen,
-    network: &Topology,
-    vanished: &[Ipv4Addr],
-    interrupt: &Interrupt,
-) -> Result<()> {
+/// How many lines of `ping` are shown.
+const ANSWERS: usize = 6;
+
+/// Every connection of Redis is asked. The dead do not answer within 24 probes, which takes 15 s.
+fn show_ping(network: &Topology, interrupt: &Interrupt) -> Result<()> {
+    interrupt.check()?;
+    let server = network.server().namespace();
+    let ping = ["ping", "--netns", server, "--port", "6379"];
+    let text = Sockpulse::new(&ping)?.show_findings(ANSWERS)?;
+    let dead = VANISHING_HOSTS * CONNECTIONS_PER_HOST;
+    let alive = network.clients().len() * CONNECTIONS_PER_HOST;
+    println!("  {dead} did not answer once. {alive} did, the quiet subscribers among them.");
+    let found = |verdict: &str| {
+        let lines = text.lines();
+        lines.filter(|line| line.starts_with(verdict)).count()
+    };
+    // The sums begin with the dead too.
+    if (found("dead "), found("alive ")) == (dead + 1, alive) {
+        return Ok(());
+    }
+    Err(Error::Unexpected(format!("{dead} dead and {alive} living")))
+}
+
+/// The dead are ended; Redis reads an error from each and closes it.
+fn show_reap(screen: &Screen, network: &Topology, interrupt: &Interrupt) -> Result<()> {
+    let server = network.server().namespace();
+    let state = network.directory().join("state");
+    let state = state.to_string_lossy();
+    let which = ["reap", "--netns", server, "--port", "6379"];
+    let how = ["--yes", "--state-dir", &state];
+    Sockpulse::new(&[&which[..], &how].concat())?.show(interrupt)?;
+    println!();
+    screen.command(&client_list(network));
+    let living = CONNECTIONS_PER_HOST * network.clients().len();
+    interrupt.wait_until("Redis to forget its dead clients", PATIENCE, || {
+        Ok(clients(network)?.len() == living)
+    })?;
+    println!("  {living} clients: those who live.");
+    let mut publish = network.server().command("redis-cli");
+    publish.args(["publish", "news", "hello"]);
+    screen.command(&publish);
+    let heard = process::output(&mut publish)?;
+    print!("{heard}");
+    println!("  So many subscribers have heard it.");
+    // A pool says something on each of its connections once a second.
+    let pools = POOL * network.clients().len();
+    interrupt.wait_until(
+        "an answer on each connection of the pools",
+        PATIENCE,
+        || {
+            let answered = clients(network)?;
+            let answered = answered.iter().filter(|client| client.idle <= 1);
+            Ok(answered.count() >= pools)
+        },
+    )?;
+    println!("  On each of the {pools} connections of the pools the last command was answered.");
+    if heard.trim() == network.clients().len().to_string() {
+        return Ok(());
+    }
+    Err(Error::Unexpected(
+        "every living subscriber to hear".to_owned(),
+    ))
+}
+
+/// sockpulse sets the open connections; when another host is gone, the kernel gives its connections up,
+/// and Redis forgets them.
+fn show_protection(screen: &Screen, network: &mut Topology, interrupt: &Interrupt) -> Result<()> {
     let server = network.server().namespace();
     let state = network.directory().join("state");
     let state = state.to_string_lossy();
@@ -187,28 +253,27 @@ fn show_protection(
     let settings = ["--idle", "5s", "--interval", "1s", "--probes", "3"];
     let words = [&which[..], &whose, &settings].concat();
     Sockpulse::new(&words)?.show(interrupt)?;
-    let protected = Instant::now();
     println!();
-    println!("  (waiting until Redis forgets its dead clients)");
-    let dead = |clients: &[RedisClient]| {
-        let is_dead = |client: &&RedisClient| vanished.contains(&client.address);
-        clients.iter().filter(is_dead).count()
+    expect_check(network, 0, interrupt)?;
+
+    let Some(address) = network.vanish()? else {
+        return Err(Error::Unexpected("a client host to vanish".to_owned()));
     };
-    let before = clients(network)?.len();
+    let vanished = Instant::now();
+    println!();
+    println!("  A fifth host ({address}) loses its power.");
+    println!("  (waiting until Redis forgets its clients)");
     interrupt.wait_until("Redis to forget its dead clients", PATIENCE, || {
-        Ok(dead(&clients(network)?) == 0)
+        let clients = clients(network)?;
+        Ok(clients.iter().all(|client| client.address != address))
     })?;
-    let took = protected.elapsed();
+    let took = vanished.elapsed();
     screen.command(&client_list(network));
     let living = clients(network)?.len();
     println!(
-        "  Redis counts {living} clients: {} were given up within {:.1} s, and it has closed them.",
-        before - living,
+        "  {living} clients: the others were given up within {:.1} s, and Redis has closed them.",
         took.as_secs_f64()
     );
-    println!("  Those who live were asked too, and have answered.");
-    println!();
-    expect_check(network, 0, interrupt)?;
     let expected = CONNECTIONS_PER_HOST * network.clients().len();
     if living == expected {
         return Ok(());

@@ -32,6 +32,32 @@ impl Sockpulse {
         self.expect_answer(status)
     }
 
+    /// Runs it with its data shown once it is all there, and returned; it has to find something, which is
+    /// code 1.
+    pub(super) fn show_findings(&mut self, limit: usize) -> Result<String> {
+        println!("$ {}", self.typed);
+        let output = self
+            .command
+            .output()
+            .map_err(Error::system("run sockpulse"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        for line in lines.iter().take(limit) {
+            println!("{line}");
+        }
+        let rest = lines.get(limit..).unwrap_or_default();
+        // What it comes to stands at the end.
+        if let Some((last, between)) = rest.split_last() {
+            println!("… and {} more lines\n\n{last}", between.len());
+        }
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        if output.status.code() == Some(1) {
+            return Ok(text);
+        }
+        let status = output.status;
+        Err(Error::Unexpected(format!("findings, it is {status}")))
+    }
+
     /// Runs it and shows the first `limit` lines of what it writes to stdout, as `head` does, and
     /// all of stderr. Returns all of stdout.
     pub(super) fn show_beginning(&mut self, limit: usize) -> Result<String> {

@@ -18,6 +18,8 @@ fn root_what_nobody_lacks_and_what_would_help() {
             ("setns", "CAP_SYS_ADMIN"),
             ("/proc/PID/fd", "CAP_SYS_PTRACE"),
             ("pidfd_getfd", "CAP_SYS_PTRACE"),
+            ("raw sockets", "CAP_NET_RAW"),
+            ("SOCK_DESTROY", "CAP_NET_ADMIN"),
         ] {
             let facility = of(name);
             assert!(!facility.support.is_yes(), "{name}");
@@ -36,7 +38,14 @@ fn root_what_root_has() {
     let test = "support::root_what_root_has";
     if needs_root(test) {
         for facility in facilities(&Proc::default()) {
-            if ["sock_diag", "setns", "/proc/PID/fd", "pidfd_getfd"].contains(&facility.name) {
+            let all = [
+                "sock_diag",
+                "setns",
+                "/proc/PID/fd",
+                "pidfd_getfd",
+                "raw sockets",
+            ];
+            if all.contains(&facility.name) || facility.name == "SOCK_DESTROY" {
                 assert_eq!(facility.support, Support::Yes, "{}", facility.name);
             }
         }
