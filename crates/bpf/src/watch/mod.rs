@@ -65,6 +65,12 @@ impl Kinds {
         Self(self.0 | others.0)
     }
 
+    /// This one without the others.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether any of the others is in this one.
     #[must_use]
     pub const fn has(self, others: Self) -> bool {
