@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use sockpulse_bpf::Error;
 use sockpulse_bpf::watch::{self, Happening, Kinds, Known, Wanted, Watcher, What};
 use sockpulse_core::event::{
     Cause, Changed, Death, Ending, Event, Item, Kind, Name, Opener, Program, Source,
 };
 use sockpulse_core::machine::SocketOption;
 use sockpulse_core::protect::{Asked, Mode, Rule, Table};
-use sockpulse_core::{NetnsId, Observed, Selector, TcpState, UserTimeout};
+use sockpulse_core::{Gap, NetnsId, Observed, Selector, TcpState, UserTimeout};
 use sockpulse_linux::cgroup::{self, Places};
 use sockpulse_linux::{Proc, netns};
 
@@ -21,6 +22,7 @@ use crate::survey;
 /// The kernel, told what is wanted.
 struct Kernel {
     watcher: Watcher,
+    gaps: Vec<Gap>,
     wanted: Vec<Name>,
     /// Empty means all.
     namespaces: Vec<NetnsId>,
@@ -45,14 +47,18 @@ pub(crate) fn attach(options: &EventOptions) -> Result<Box<dyn EventSource>, Com
         ..options.selector.clone()
     });
     let cgroup = options.cgroup.clone().or_else(|| cgroup::root(&proc));
-    let watcher = Watcher::load(&Wanted {
-        kinds: kinds(&options.events),
-        among: among.as_ref(),
-        cgroup: cgroup.as_deref(),
-        hz,
-    })?;
+    let load = |kinds| {
+        Watcher::load(&Wanted {
+            kinds,
+            among: among.as_ref(),
+            cgroup: cgroup.as_deref(),
+            hz,
+        })
+    };
+    let (watcher, gaps) = load_most(kinds(&options.events), cgroup.is_some(), load)?;
     Ok(Box::new(Kernel {
         watcher,
+        gaps,
         wanted: options.events.clone(),
         namespaces,
         places: Places::new(proc),
@@ -60,7 +66,46 @@ pub(crate) fn attach(options: &EventOptions) -> Result<Box<dyn EventSource>, Com
     }))
 }
 
+/// Changes are seen by a program on a cgroup, which may not be allowed, or have no place: without it all
+/// else is told.
+fn load_most(
+    kinds: Kinds,
+    has_cgroup: bool,
+    load: impl Fn(Kinds) -> sockpulse_bpf::Result<Watcher>,
+) -> Result<(Watcher, Vec<Gap>), CommandError> {
+    let others = kinds.without(Kinds::CHANGED);
+    if !kinds.has(Kinds::CHANGED) {
+        return Ok((load(kinds)?, Vec::new()));
+    }
+    let gap = |why: String, remedy: &str| Gap {
+        what: "changes of settings".into(),
+        why,
+        remedy: Some(remedy.into()),
+    };
+    let gap = if has_cgroup {
+        match load(kinds) {
+            Ok(watcher) => return Ok((watcher, Vec::new())),
+            Err(error @ Error::HooksNotPermitted { .. }) if others != Kinds::NONE => gap(
+                format!("failed to {error}"),
+                "run as root, or grant CAP_NET_ADMIN",
+            ),
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        let why = "they are seen through a cgroup v2 hierarchy, and none is mounted";
+        gap(
+            why.into(),
+            "mount one: mount -t cgroup2 none /sys/fs/cgroup",
+        )
+    };
+    Ok((load(others)?, vec![gap]))
+}
+
 impl EventSource for Kernel {
+    fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
     fn next(
         &mut self,
         timeout: Duration,

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sockpulse_core::event::Source;
-use sockpulse_core::{Coverage, Namespace};
+use sockpulse_core::{Coverage, Gap, Namespace};
 
 use crate::app::Face;
 use crate::error::{CommandError, ErrorKind, Exit};
@@ -38,6 +38,9 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// So long events wait for the first look, which tells whose connections are that were there before.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// More may happen all the time: so long the rest is taken at the end.
+const LAST: Duration = Duration::from_millis(200);
 
 /// How often it is asked what was lost.
 const LOST: Duration = Duration::from_secs(1);
@@ -165,6 +168,14 @@ impl Feed {
         }
     }
 
+    /// What is not told though it was asked for.
+    fn gaps(&self) -> &[Gap] {
+        match self {
+            Self::Kernel(source, _) => source.gaps(),
+            Self::Scan(_) => &[],
+        }
+    }
+
     /// That of the last look; `None` before the first has ended.
     fn coverage(&self) -> Option<&Coverage> {
         match self {
@@ -204,6 +215,7 @@ impl Watch<'_> {
         let mut more = More::Comes;
         let hold_until = Instant::now() + FIRST_LOOK;
         self.teller.begin(&self.summary)?;
+        self.teller.gaps(self.feed.gaps());
         loop {
             let holds = self.hold(hold_until, every)?;
             if !holds {
@@ -222,8 +234,22 @@ impl Watch<'_> {
                 self.ask_what_was_lost()?;
             }
         }
+        self.tell_the_rest(&mut told)?;
         self.summary.skipped = self.feed.skipped()?;
         self.ask_what_was_lost()
+    }
+
+    /// What had happened until it ended, though it may not have been taken yet.
+    fn tell_the_rest(&mut self, told: &mut Vec<Occurrence>) -> Result<(), CommandError> {
+        let until = Instant::now() + LAST;
+        while !self.is_enough() && Instant::now() < until {
+            self.feed.next(Duration::ZERO, told)?;
+            if told.is_empty() {
+                break;
+            }
+            self.tell(told)?;
+        }
+        Ok(())
     }
 
     /// How long may be waited.
@@ -251,7 +277,7 @@ impl Watch<'_> {
             return Ok(holds);
         };
         self.looked = true;
-        self.teller.gaps(coverage);
+        self.teller.gaps(&coverage.gaps);
         let namespaces = u64::try_from(self.feed.namespaces().len()).unwrap_or(u64::MAX);
         let connections = self.feed.connections();
         self.teller
@@ -289,7 +315,7 @@ impl Watch<'_> {
 
     fn exit(&self) -> Exit {
         let partial = self.feed.coverage().is_some_and(Coverage::is_partial);
-        if partial || self.summary.lost > 0 {
+        if partial || self.summary.lost > 0 || !self.feed.gaps().is_empty() {
             Exit::Partial
         } else {
             Exit::Done

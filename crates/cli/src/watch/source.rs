@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sockpulse_core::event::{Event, Name};
-use sockpulse_core::{Place, Selector};
+use sockpulse_core::{Gap, Place, Selector};
 
 use crate::error::CommandError;
 use crate::options::NetnsChoice;
@@ -42,6 +42,9 @@ pub enum More {
 
 /// Tells what happens to connections.
 pub trait EventSource {
+    /// What cannot be told though it was asked for.
+    fn gaps(&self) -> &[Gap];
+
     /// Waits until something happens, or for as long as said, and adds what has happened. A signal ends
     /// the waiting.
     ///

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sockpulse_core::Coverage;
+use sockpulse_core::Gap;
 
 use super::json::{self, EventEncoder};
 use super::summary::Summary;
@@ -115,9 +115,10 @@ impl<'a> Teller<'a> {
     }
 
     /// What could not be seen.
-    pub(super) fn gaps(&mut self, coverage: &Coverage) {
-        // There is nowhere to say that stderr is closed.
-        let _ = coverage::gaps(coverage, self.stderr);
+    pub(super) fn gaps(&mut self, gaps: &[Gap]) {
+        for line in coverage::gap_lines(gaps) {
+            self.say(&line);
+        }
     }
 
     /// Writes what was told.

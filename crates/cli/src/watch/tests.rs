@@ -7,7 +7,7 @@ use clap::Parser;
 use sockpulse_core::event::{
     Cause, Changed, Death, Event, Item, Kind, Limit, Opener, Program, Side, Source,
 };
-use sockpulse_core::{Comm, Connection, Cookie, Observed, Place, TcpState, UserTimeout};
+use sockpulse_core::{Comm, Connection, Cookie, Gap, Observed, Place, TcpState, UserTimeout};
 
 use super::source::{EventOptions, EventSource, More, Occurrence};
 use crate::app::Face;
@@ -22,6 +22,7 @@ use crate::terminal::Palette;
 struct Script {
     told: Vec<Occurrence>,
     lost: u64,
+    gaps: Vec<Gap>,
 }
 
 thread_local! {
@@ -29,6 +30,10 @@ thread_local! {
 }
 
 impl EventSource for Script {
+    fn gaps(&self) -> &[Gap] {
+        &self.gaps
+    }
+
     fn next(&mut self, _: Duration, told: &mut Vec<Occurrence>) -> Result<More, CommandError> {
         told.append(&mut self.told);
         Ok(More::Ended)
@@ -60,7 +65,8 @@ fn on(line: &str, survey: Survey, told: Vec<Event>, lost: u64) -> Watched {
         place: place.clone(),
     });
     let told = told.collect();
-    SCRIPT.set(Some(Script { told, lost }));
+    let gaps = Vec::new();
+    SCRIPT.set(Some(Script { told, lost, gaps }));
     with(line, survey, |_| {
         let script = SCRIPT.take().expect("asked for once");
         Ok(Box::new(script))
@@ -353,6 +359,24 @@ fn what_was_lost_is_told_and_is_partial() {
     );
     let programs = on("sockpulse watch -o jsonl", sample::nothing, one(), 1_200);
     assert_eq!(programs.out.matches("\"lost\":1200").count(), 2);
+}
+
+#[test]
+fn what_the_kernel_cannot_tell_is_said() {
+    let watched = with("sockpulse watch", sample::nothing, |_| {
+        Ok(Box::new(Script {
+            told: Vec::new(),
+            lost: 0,
+            gaps: vec![Gap {
+                what: "changes of settings".into(),
+                why: "no cgroup v2".into(),
+                remedy: Some("mount one".into()),
+            }],
+        }))
+    });
+    assert_eq!(watched.exit.unwrap(), Exit::Partial);
+    let gap = "not seen: changes of settings: no cgroup v2\nhint: mount one\n";
+    assert!(watched.stderr.starts_with(gap), "{}", watched.stderr);
 }
 
 #[test]
