@@ -66,7 +66,8 @@ fn measured(interrupt: &Interrupt) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn today() -> Result<String> {
+/// The date of what is measured now.
+pub(crate) fn today() -> Result<String> {
     let date = process::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
     Ok(date.trim().to_owned())
 }
@@ -90,7 +91,8 @@ fn page(evidence: &Value, date: &str) -> String {
          from the last segment of the peer; with data in flight from write(), with a closed window\n\
          from its closing, in a handshake from connect().\n\n\
          `sockpulse lab NAME` repeats one with its timeline; see [what happens when a peer\n\
-         dies](concepts/when-a-peer-dies.md).\n\n## Cases\n\n{HEADING}",
+         dies](concepts/when-a-peer-dies.md). What `ping` and `reap` say of thousands of living and dead\n\
+         connections is held against the truth in the [soak](soak.md).\n\n## Cases\n\n{HEADING}",
         cases.len(),
         version(word(&evidence["machine"]["kernel"])),
         evidence["machine"]["hz"],
@@ -176,7 +178,7 @@ fn twin(scenario: &Scenario, cases: &[&Value]) -> String {
 }
 
 /// The release without what a builder appended to it.
-fn version(release: &str) -> &str {
+pub(crate) fn version(release: &str) -> &str {
     release.split('-').next().unwrap_or(release)
 }
 

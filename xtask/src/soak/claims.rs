@@ -12,6 +12,9 @@ pub(super) struct Claim {
     pub(super) holds: bool,
 }
 
+/// What is noise between two medians, beside a factor of 2, microseconds.
+const TOLERANCE: u64 = 1_000;
+
 impl Claim {
     /// All of them have to be so.
     fn all(text: &'static str, are: usize, of: usize) -> Self {
@@ -96,12 +99,24 @@ impl Outcome {
                 exact.count(),
                 living().count(),
             ),
+            self.delay(),
             Claim::all(
                 "commands between the rounds that were answered",
                 self.answers.0,
                 self.answers.1,
             ),
         ]
+    }
+
+    /// Those who are asked share the processors with whoever asks, as the others do, so that only
+    /// what is common is held against what is common.
+    fn delay(&self) -> Claim {
+        let (asked, beside) = (self.asked.median, self.beside.median);
+        Claim {
+            text: "answers of busy ones are not later than of those that nobody asks: medians",
+            found: format!("{asked} µs, {beside} µs"),
+            holds: self.asked.count > 0 && asked <= 2 * beside + TOLERANCE,
+        }
     }
 
     fn after_reap(&self) -> Vec<Claim> {

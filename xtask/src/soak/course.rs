@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::actor::{Actor, Report};
 use super::kind::{Kind, Truth};
-use super::network::{self, Network};
+use super::network::Network;
 use super::round::{Round, Sockpulse};
 use super::{OWNER, PEER};
 use crate::error::{Error, Result};
@@ -15,7 +15,6 @@ use crate::interrupt::Interrupt;
 
 /// What came of it.
 pub(super) struct Outcome {
-    pub(super) kernel: String,
     pub(super) load: String,
     pub(super) connections: usize,
     pub(super) rate: u32,
@@ -47,6 +46,8 @@ pub(super) struct Delays {
     /// 999 of 1,000 take at most that long.
     pub(super) high: u64,
     pub(super) most: u64,
+    /// Segments that the server sent more than once, since the connections were made.
+    pub(super) retransmitted: u64,
 }
 
 /// How long the streams run before anybody is asked: for each round, and at most.
@@ -93,7 +94,6 @@ pub(super) fn run(
     let last_answers = stage.wake()?;
     let ends = stage.ends()?;
     Ok(Outcome {
-        kernel: network::kernel()?,
         load: load(),
         connections,
         rate: sockpulse.rate,
@@ -209,12 +209,16 @@ impl<'a> Stage<'a> {
 
     fn delays(&mut self, kind: Kind) -> Result<Delays> {
         let interrupt = self.interrupt;
+        let owner = self.owners.get_mut(&kind);
+        let kernel = owner.map(|owner| owner.ask("kernel", "kernel", interrupt));
+        let kernel = kernel.transpose()?.unwrap_or_default();
         match self.peer(kind)?.ask("phase", "phase", interrupt)?[..] {
             [count, median, high, most] => Ok(Delays {
                 count,
                 median,
                 high,
                 most,
+                retransmitted: kernel.get(1).copied().unwrap_or(0),
             }),
             _ => Err(Error::Unexpected("the delays of a stream".to_owned())),
         }
@@ -266,7 +270,7 @@ impl<'a> Stage<'a> {
             };
             let mut least = usize::MAX;
             for _ in 0..3 {
-                least = least.min(owner.count("probes", "probes", self.interrupt)?);
+                least = least.min(owner.count("kernel", "kernel", self.interrupt)?);
             }
             most += least;
         }

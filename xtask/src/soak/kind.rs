@@ -51,12 +51,14 @@ impl Kind {
 
     /// How many of so many living (or so many dead) are of this kind.
     pub(super) fn share(self, connections: usize) -> usize {
+        if self == Self::Control {
+            return Self::Busy.share(connections);
+        }
         let kinds = Self::ASKED.into_iter();
         let alike = kinds.filter(|kind| kind.truth() == self.truth()).count();
         match self {
             // What cannot be divided is idle, or vanished.
             Self::Idle | Self::Vanished => connections - connections / alike * (alike - 1),
-            Self::Control => connections / 60 + 1,
             _ => connections / alike,
         }
     }
@@ -84,7 +86,7 @@ impl Kind {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Idle => "idle",
-            Self::Busy => "busy: a block each way every second",
+            Self::Busy => "busy: a block each way every 2 seconds",
             Self::Lossy => "the router drops 30 % at random, each way",
             Self::Closed => "zero window: the peer does not read what is queued",
             Self::Stopped => "the peer's process is stopped (SIGSTOP)",

@@ -11,7 +11,6 @@
 //! ```
 
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use super::kind::Kind;
 use crate::error::Result;
@@ -127,18 +126,11 @@ impl Network {
         process::output(sysctl.args(["-qw", &format!("{name}={value}")])).map(drop)
     }
 
-    /// Its value on the server.
+    /// Its value on the server, as it is written.
     pub(super) fn value(&self, name: &str) -> Result<String> {
         let mut sysctl = self.server().command("sysctl");
         Ok(process::output(sysctl.args(["-n", name]))?
             .trim()
             .to_owned())
     }
-}
-
-/// The kernel that all this runs on.
-pub(super) fn kernel() -> Result<String> {
-    Ok(process::output(Command::new("uname").arg("-r"))?
-        .trim()
-        .to_owned())
 }

@@ -8,7 +8,7 @@ use super::course::{Delays, Outcome};
 use super::kind::{Kind, Truth};
 use super::network::LOST_PERMILLE;
 use crate::error::Result;
-use crate::process;
+use crate::{evidence, process};
 
 /// What had to hold, what was found, and whether that is it.
 pub(super) fn table(claims: &[Claim]) -> String {
@@ -23,7 +23,7 @@ pub(super) fn table(claims: &[Claim]) -> String {
 
 /// The whole page.
 pub(super) fn page(outcome: &Outcome, claims: &[Claim]) -> Result<String> {
-    let date = process::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    let release = process::output(Command::new("uname").arg("-r"))?;
     let hz = sockpulse_linux::hz().map_or_else(|| "unknown".into(), |hz| hz.get().to_string());
     let mut page = format!(
         "# Soak\n\n\
@@ -35,8 +35,8 @@ pub(super) fn page(outcome: &Outcome, claims: &[Claim]) -> Result<String> {
         outcome.connections,
         outcome.connections,
         outcome.rounds.len(),
-        date.trim(),
-        outcome.kernel,
+        evidence::today()?,
+        evidence::version(release.trim()),
         outcome.rate,
         outcome.load,
     );
@@ -112,9 +112,10 @@ fn verdicts(outcome: &Outcome) -> String {
 fn delays(outcome: &Outcome) -> String {
     let mut text = "\n## Delay\n\n\
          From a block of a busy connection to its answer, milliseconds. The programs at both ends share\n\
-         the processors with `ping`, so the third line is what the second is to be held against: equal\n\
-         connections, at the same time, that nobody asks.\n\n\
-         | | answers | median | 999 of 1,000 | longest |\n|---|---|---|---|---|\n"
+         the processors with `ping`, so the third line is what the second is to be held against: as many\n\
+         connections, at the same time, that nobody asks. Sent twice: segments of the server, from the\n\
+         beginning on.\n\n\
+         | | answers | median | 999 of 1,000 | longest | sent twice |\n|---|---|---|---|---|---|\n"
         .to_owned();
     for (name, delays) in [
         ("before anybody is asked", outcome.quiet),
@@ -126,9 +127,13 @@ fn delays(outcome: &Outcome) -> String {
             median,
             high,
             most,
+            retransmitted,
         } = delays;
         let [median, high, most] = [median, high, most].map(milliseconds);
-        let _ = writeln!(text, "| {name} | {count} | {median} | {high} | {most} |");
+        let _ = writeln!(
+            text,
+            "| {name} | {count} | {median} | {high} | {most} | {retransmitted} |"
+        );
     }
     text
 }
@@ -142,15 +147,19 @@ const HOW: &str = "
 ## How
 
 - Hosts are network namespaces on both sides of a router. The program on the server and the peers' are
-  processes of their own, one for each kind. One in four sockets each: nothing set; keepalive on; settings
-  of its own; a user timeout.
+  processes of their own, one for each kind. Of the sockets on the server a quarter each has nothing set,
+  keepalive on, keepalive on with settings of its own, a user timeout; none is so short that the kernel
+  itself would ask or give up meanwhile.
 - Every byte of every stream is known beforehand, from the connection, the direction and the place. A
   byte that is lost, doubled, swapped or changed is seen at once, and in the end both sides say how many
   blocks they sent and got. Busy connections talk all the time, silent ones give a command after every
-  round; whoever did not read or was stopped reads and goes on behind the last round, after reap.
+  round; whoever did not read or was stopped reads and goes on after reap.
 - getsockopt: keepalive, idle, interval, probes, user timeout, linger, no delay, cork, congestion control,
-  thin streams, TTL, TOS, reuse of address and port, urgent data inline, both timeouts. Not held against each other: what
-  traffic and the kernel's own tuning change (`TCP_QUICKACK`, the sizes of buffers).
+  thin streams, TTL, TOS, reuse of address and port, urgent data inline, both timeouts. Left out is what
+  traffic and the kernel's own tuning change: `TCP_QUICKACK`, the sizes of buffers.
+- The sysctls are those of the server's namespace, set to something else for a moment; whatever has no
+  value of its own has to show them at once.
+- reap asks while the loss goes on.
 - A connection whose NAT has forgotten it counts as dead: its peer's program still runs, and nothing that
   is sent from here reaches it, nor ever will unless the peer speaks first. Behind a NAT that remembers it
   counts as living.

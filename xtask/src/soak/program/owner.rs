@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_secs(10);
 const SEND_BUFFER: usize = 8 << 10;
 
 /// `soak-owner ADDRESS:PORT MANNER`. Commands: `report`, `save`, `compare`, `inherits IDLE INTERVAL PROBES`,
-/// `probes`.
+/// `kernel`.
 pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let line = words.join(" ");
     let &[address, manner] = words else {
@@ -138,17 +138,22 @@ impl Owner {
                 });
                 Ok(format!("inherits {follow} {all}"))
             }
-            ["probes"] => {
-                let mut unanswered = 0;
-                for link in self.links.iter().filter(|link| link.is_open()) {
-                    let seen = sockpulse_linux::ping::glance(&link.stream)
-                        .map_err(|error| Error::Unexpected(error.to_string()))?;
-                    unanswered += u32::from(seen.unanswered > 0);
-                }
-                Ok(format!("probes {unanswered}"))
-            }
+            ["kernel"] => self.kernel(),
             _ => Err(Error::UnknownCommand(line.to_owned())),
         }
+    }
+
+    /// `kernel UNANSWERED RETRANSMITTED`: how many connections have unanswered probes, and how many
+    /// segments were sent more than once.
+    fn kernel(&self) -> Result<String> {
+        let (mut unanswered, mut retransmitted) = (0, 0);
+        for link in self.links.iter().filter(|link| link.is_open()) {
+            let seen = sockpulse_linux::ping::glance(&link.stream)
+                .map_err(|error| Error::Unexpected(error.to_string()))?;
+            unanswered += u32::from(seen.unanswered > 0);
+            retransmitted += u64::from(seen.retransmitted);
+        }
+        Ok(format!("kernel {unanswered} {retransmitted}"))
     }
 
     fn shown(&self) -> Result<Vec<Options>> {

@@ -13,7 +13,7 @@ use crate::soak::kind::Manner;
 use crate::soak::stream::{Link, Writer};
 
 /// How often a connection says something while it is busy.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked whose turn it is.
 const TICK: Duration = Duration::from_millis(10);
 /// How long it sleeps when nothing comes.
