@@ -60,3 +60,34 @@ fn root_without_bpf_options_serve() {
         answers.ran.stderr
     );
 }
+
+/// The right to send is missing, and BPF is not.
+#[test]
+fn root_without_the_right_to_send_options_serve() {
+    let Some(stage) = Stage::new("root_without_the_right_to_send_options_serve") else {
+        return;
+    };
+    let listener = listen(&stage.pair.there, THERE, 0);
+    let alive = connected(&stage.pair.here, THERE, &listener);
+    let ask = |method: &str| {
+        stage.pair.here.run(|| {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set", "-net_raw", "--inh-caps", "-net_raw"]);
+            command.arg(SOCKPULSE);
+            command.args(["ping", "-o", "json", "--netns", "self", "--method", method]);
+            command.arg("--state-dir").arg(stage.state.path());
+            run(&mut command)
+        })
+    };
+    let ran = ask("raw");
+    assert_eq!(ran.status, Some(4), "{}", ran.stderr);
+    assert!(ran.stderr.contains("CAP_NET_RAW"), "{}", ran.stderr);
+    let answers = Answers::of(ask("auto"));
+    assert_eq!(answers.document["method"], "option");
+    assert_eq!(answers.verdict(&alive.0), "alive");
+    assert!(
+        answers.ran.stderr.contains("asked by method option"),
+        "{}",
+        answers.ran.stderr
+    );
+}

@@ -25,6 +25,9 @@ pub(super) struct Looks {
 
 impl Looks {
     pub(super) fn open(cookies: &[Cookie]) -> Result<Self, CommandError> {
+        // Whoever may load BPF and send here may send in other namespaces too. Asked now, since there
+        // is another method for who may not.
+        Sender::open().map_err(refused)?;
         let Some(hz) = sockpulse_linux::hz() else {
             let message = "failed to measure the kernel's tick rate, by which it counts silence";
             return Err(
