@@ -1,6 +1,7 @@
 //! How many connections there are of each kind.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use sockpulse_core::Gap;
@@ -8,6 +9,7 @@ use sockpulse_core::ping::{Answer, Gone, Verdict, Why};
 
 use super::json::sentence;
 use super::subject::LeftOut;
+use crate::coverage::counted;
 
 /// What came of it, counted.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(crate) struct Count {
     /// Why how many are unknown: what is missing, and what has merely ended.
     pub(crate) unknown: BTreeMap<String, u64>,
     pub(crate) ended: BTreeMap<String, u64>,
+    /// Who said by ICMP of how many that they cannot be reached.
+    pub(crate) unreachable: BTreeMap<IpAddr, u64>,
     /// Those with nobody to ask.
     pub(crate) left_out: BTreeMap<LeftOut, u64>,
     /// Where nobody could be asked.
@@ -30,6 +34,9 @@ impl Count {
         if let Some(rtt) = answer.rtt {
             let (shortest, longest) = self.rtt.unwrap_or((rtt, rtt));
             self.rtt = Some((shortest.min(rtt), longest.max(rtt)));
+        }
+        if let Some(said) = answer.unreachable {
+            *self.unreachable.entry(said.from).or_default() += 1;
         }
         if let Some(why) = answer.why {
             let reasons = if has_ended(why) {
@@ -55,6 +62,23 @@ impl Count {
 
     pub(crate) const fn rtt(&self) -> Option<(Duration, Duration)> {
         self.rtt
+    }
+
+    /// What was heard by ICMP, for stderr: beside the verdicts, since anybody can send it.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        const ROUTERS: usize = 5;
+        let said = self.unreachable.iter().take(ROUTERS);
+        let mut lines: Vec<String> = said
+            .map(|(from, number)| {
+                let number = counted(*number, "peer");
+                format!("heard by ICMP: {from} says that {number} cannot be reached")
+            })
+            .collect();
+        let more = self.unreachable.len().saturating_sub(ROUTERS);
+        if more > 0 {
+            lines.push(format!("heard by ICMP: the same from {more} others"));
+        }
+        lines
     }
 
     /// Whether something could not be found out that could have been.

@@ -355,9 +355,13 @@ impl Live {
             data_segs_in: 3,
             silence,
             unanswered: 0,
-            unacked: 0,
+            unacked: connection
+                .unacked_bytes
+                .unwrap_or(0)
+                .try_into()
+                .unwrap_or(u32::MAX),
             unread: 0,
-            retransmits: 0,
+            retransmits: connection.retransmits.unwrap_or(0),
             retransmitted: 0,
             rto: Duration::from_millis(204),
             srtt: Some(Duration::from_micros(300)),

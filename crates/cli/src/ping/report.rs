@@ -204,13 +204,13 @@ impl<'a> Report<'a> {
                 writeln!(stderr, "{what}")?;
             }
             tell_left_out(count, stderr)?;
-            for (why, number) in &count.ended {
-                writeln!(stderr, "not asked: {}: {why}", grouped(*number))?;
-            }
         }
-        for (why, number) in &count.unknown {
+        for (why, number) in count.unknown.iter().chain(&count.ended) {
             let number = counted(*number, "connection");
             writeln!(stderr, "unknown: {number}: {}", coverage::shown(why))?;
+        }
+        for line in count.heard() {
+            writeln!(stderr, "{line}")?;
         }
         for line in coverage::gap_lines(&count.gaps) {
             writeln!(stderr, "{line}")?;

@@ -13,12 +13,23 @@ use crate::fit::{self, Cut};
 use crate::terminal::{self, Palette};
 
 const TITLES: [&str; COLUMNS] = [
-    "verdict", "rtt", "probes", "silence", "peer", "here", "owner",
+    "verdict",
+    "rtt",
+    "probes",
+    "silence",
+    "in flight",
+    "resent",
+    "peer",
+    "here",
+    "owner",
 ];
-const COLUMNS: usize = 7;
-const PEER: usize = 4;
-const HERE: usize = 5;
-const OWNER: usize = 6;
+const COLUMNS: usize = 9;
+/// What was not acknowledged, and how often it was sent again. Left out where nothing is.
+const IN_FLIGHT: usize = 4;
+const RESENT: usize = 5;
+const PEER: usize = 6;
+const HERE: usize = 7;
+const OWNER: usize = 8;
 const GAP: usize = 2;
 
 /// The worst first, as they stand in the table and in the line below it.
@@ -85,6 +96,7 @@ fn cells(subject: &Subject, answer: &Answer) -> [Vec<u8>; COLUMNS] {
         append(&mut cell);
         cell
     };
+    let in_flight = answer.last.as_ref().filter(|glance| glance.unacked > 0);
     [
         answer.verdict.name().into(),
         answer.rtt.map_or("-".into(), round_trip).into_bytes(),
@@ -95,6 +107,16 @@ fn cells(subject: &Subject, answer: &Answer) -> [Vec<u8>; COLUMNS] {
                 append::span(cell, millis);
             }
             None => cell.push(b'?'),
+        }),
+        made(&|cell| {
+            if let Some(glance) = in_flight {
+                append::volume(cell, glance.unacked.into());
+            }
+        }),
+        made(&|cell| {
+            if let Some(glance) = in_flight {
+                append::number(cell, glance.retransmits);
+            }
         }),
         made(&|cell| append::end(cell, &subject.id.remote)),
         made(&|cell| append::end(cell, &subject.id.local)),
@@ -125,8 +147,14 @@ fn widths(rows: &[[Vec<u8>; COLUMNS]], room: usize) -> [usize; COLUMNS] {
             *width = (*width).max(fit::width(cell));
         }
     }
+    for column in [IN_FLIGHT, RESENT] {
+        if rows.iter().all(|row| row[column].is_empty()) {
+            widths[column] = 0;
+        }
+    }
+    let gaps = GAP * (widths.iter().filter(|width| **width > 0).count() - 1);
     for (column, least) in LEAST {
-        let total = widths.iter().sum::<usize>() + GAP * (COLUMNS - 1);
+        let total = widths.iter().sum::<usize>() + gaps;
         let over = total.saturating_sub(room);
         let least = least.min(widths[column]);
         widths[column] = widths[column].saturating_sub(over).max(least);
@@ -142,10 +170,13 @@ fn line(
     palette: Palette,
 ) {
     for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
+        if *width == 0 {
+            continue;
+        }
         if at > 0 {
             fit::spaces(out, GAP);
         }
-        if (1..=3).contains(&at) {
+        if (1..=RESENT).contains(&at) {
             fit::spaces(out, width.saturating_sub(fit::width(cell)));
             out.extend_from_slice(cell);
             continue;

@@ -70,6 +70,15 @@ fn the_worst_come_first() {
 }
 
 #[test]
+fn what_is_in_flight_stands_beside_it() {
+    let mut sends = client(1);
+    sends.unacked_bytes = Some(1_500);
+    sends.retransmits = Some(5);
+    begin(vec![(sends, Peer::Silent), (client(2), Peer::Silent)]);
+    insta::assert_snapshot!(on_terminal("", 100, None).out);
+}
+
+#[test]
 fn a_wide_terminal_shows_the_ends_whole() {
     begin(everyone());
     insta::assert_snapshot!(on_terminal("", 160, None).out);
