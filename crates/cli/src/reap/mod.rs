@@ -28,6 +28,7 @@ use crate::ping::progress::Progress;
 use crate::ping::station::{MethodChoice, Stations};
 use crate::ping::subject::Subject;
 use crate::ping::{Asked, Found};
+use crate::terminal::Palette;
 use args::ReapArgs;
 use end::Ending;
 use report::Report;
@@ -91,7 +92,7 @@ fn carry_out(
     report: &mut Report<'_>,
     stderr: &mut dyn Write,
 ) -> Result<(), CommandError> {
-    let dead = if args.unverified {
+    let mut dead = if args.unverified {
         silent(&report.found.subjects)
     } else {
         verified(args, face, stations, &mut report.found)?
@@ -101,8 +102,14 @@ fn carry_out(
         report.listed = dead;
         return Ok(());
     }
-    if !args.yes && !consents(machine, &dead) {
-        report.declined = true;
+    if !args.yes {
+        report.listed = dead;
+        // Whoever consents has seen to what. There is nowhere to say that stderr is closed.
+        let _ = stderr.write_all(&report.list(face.width, Palette::Plain));
+        report.declined = !consents(machine, &report.listed);
+        dead = std::mem::take(&mut report.listed);
+    }
+    if report.declined {
         report.listed = dead;
         return Ok(());
     }
@@ -193,6 +200,8 @@ fn silent(subjects: &[Subject]) -> Vec<Asked> {
         .map(|subject| {
             let answer = Answer {
                 silence: subject.silence,
+                // It is not that it could not be found out.
+                why: None,
                 ..Answer::unknown(Why::Interrupted)
             };
             (subject.clone(), answer)

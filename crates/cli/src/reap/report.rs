@@ -18,7 +18,7 @@ use crate::error::{CommandError, ErrorKind, Exit};
 use crate::fit;
 use crate::options::OutputFormat;
 use crate::ping::{Asked, Found, json, table, tell_left_out};
-use crate::terminal;
+use crate::terminal::{self, Palette};
 
 /// All that is to be said.
 pub(super) struct Report<'a> {
@@ -81,6 +81,24 @@ impl<'a> Report<'a> {
         Ok(self.exit())
     }
 
+    /// Those who are listed, the longest silent first, as far as a screen holds them.
+    pub(super) fn list(&self, width: usize, palette: Palette) -> Vec<u8> {
+        let mut listed: Vec<&Asked> = self.listed.iter().collect();
+        if listed.is_empty() {
+            return Vec::new();
+        }
+        listed.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.silence));
+        let more = listed.len().saturating_sub(LISTED);
+        listed.truncate(LISTED);
+        let mut text = table::draw(&listed, width, palette);
+        if more > 0 {
+            let more = grouped(count(more));
+            text.extend_from_slice(format!("… and {more} more\n").as_bytes());
+        }
+        text.push(b'\n');
+        text
+    }
+
     fn exit(&self) -> Exit {
         let left = self.ended.as_ref().is_some_and(|ended| {
             let mut fates = ended.fates.iter();
@@ -113,16 +131,9 @@ impl<'a> Report<'a> {
     }
 
     fn screen(&self, face: &Face, text: &mut Vec<u8>) {
-        let mut listed: Vec<&Asked> = self.listed.iter().take(LISTED).collect();
-        listed.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.silence));
-        if !listed.is_empty() {
-            text.extend_from_slice(&table::draw(&listed, face.width, face.palette));
-            let more = self.listed.len().saturating_sub(LISTED);
-            if more > 0 {
-                let more = grouped(more.try_into().unwrap_or(u64::MAX));
-                text.extend_from_slice(format!("… and {more} more\n").as_bytes());
-            }
-            text.push(b'\n');
+        // Whoever declined has seen them.
+        if !self.declined {
+            text.extend_from_slice(&self.list(face.width, face.palette));
         }
         if let Some(ended) = &self.ended
             && ended.count(is_destroyed) > 0
@@ -198,11 +209,13 @@ impl<'a> Report<'a> {
 
     fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (why, number) in &self.found.count.unknown {
+        let count = &self.found.count;
+        for (why, number) in count.unknown.iter().chain(&count.ended) {
             let number = counted(*number, "connection");
             lines.push(format!("unknown: {number}: {}", shown(why)));
         }
-        lines.extend(coverage::gap_lines(&self.found.count.gaps));
+        lines.extend(count.heard());
+        lines.extend(coverage::gap_lines(&count.gaps));
         let Some(ended) = &self.ended else {
             return lines;
         };
