@@ -105,6 +105,10 @@ impl From<sockpulse_bpf::Error> for CommandError {
                 "run as root, grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, or use --method option"
                     .to_owned(),
             ),
+            Bpf::HooksNotPermitted { .. } => (
+                ErrorKind::NotPermitted,
+                "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN".to_owned(),
+            ),
             Bpf::UnknownRisk { .. } => (
                 ErrorKind::Usage,
                 "`sockpulse doctor` lists the risks of this kernel".to_owned(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sockpulse_core::event::{Event, Kind, Name, Source};
 use sockpulse_core::human;
 
+use crate::append;
 use crate::coverage::{counted, grouped};
 
 /// Counts.
@@ -73,11 +74,18 @@ impl Summary {
         )
     }
 
-    /// `watched 12m for 14 events: opened 10, died 4 (keepalive 3, reset 1); none lost`.
+    /// `14 events in 12m: opened 10, died 4 (keepalive 3, reset 1); none lost`.
     pub(super) fn end(&self) -> String {
-        let watched =
-            Duration::from_millis(u64::try_from(self.watched.as_millis()).unwrap_or(u64::MAX));
-        let mut line = format!("{} in {}", counted(self.told(), "event"), human(watched));
+        let mut watched = Vec::new();
+        append::span(
+            &mut watched,
+            u64::try_from(self.watched.as_millis()).unwrap_or(u64::MAX),
+        );
+        let mut line = format!(
+            "{} in {}",
+            counted(self.told(), "event"),
+            String::from_utf8_lossy(&watched)
+        );
         for (at, (name, count)) in self.events().enumerate() {
             line.push_str(if at == 0 { ": " } else { ", " });
             line.push_str(&format!("{name} {}", grouped(count)));

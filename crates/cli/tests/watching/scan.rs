@@ -1,6 +1,10 @@
 //! Without the kernel's help.
 
+use std::process::Command;
+
 use crate::is_root;
+use crate::kit::listing::{SOCKPULSE, run};
+use crate::kit::netns::Netns;
 use crate::kit::pair::{Pair, VANISHING};
 use crate::kit::socket::{Options, connected, listen};
 use crate::kit::sys::forbid_bpf;
@@ -45,4 +49,22 @@ fn root_without_bpf_two_looks_are_compared() {
     let ended = watcher.end();
     assert_eq!(ended.summary["source"], "scan");
     assert!(ended.told.iter().all(|told| told.line["event"] != "died"));
+}
+
+/// Who asks for the kernel's word and may not have it is told which right is missing.
+#[test]
+fn root_without_rights_the_capability_is_named() {
+    if !is_root("root_without_rights_the_capability_is_named") {
+        return;
+    }
+    let netns = Netns::anonymous();
+    let ran = netns.run(|| {
+        let mut command = Command::new("setpriv");
+        command.args(["--inh-caps", "-all", "--bounding-set", "-all"]);
+        command.args([SOCKPULSE, "watch", "--method", "bpf", "--netns", "self"]);
+        run(&mut command)
+    });
+    assert_eq!(ran.status, Some(4), "{}", ran.stderr);
+    assert!(ran.stderr.contains("CAP_NET_ADMIN"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--method scan"), "{}", ran.stderr);
 }
