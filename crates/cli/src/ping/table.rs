@@ -18,18 +18,16 @@ const TITLES: [&str; COLUMNS] = [
     "probes",
     "silence",
     "in flight",
-    "resent",
     "peer",
     "here",
     "owner",
 ];
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 8;
 /// What was not acknowledged, and how often it was sent again. Left out where nothing is.
 const IN_FLIGHT: usize = 4;
-const RESENT: usize = 5;
-const PEER: usize = 6;
-const HERE: usize = 7;
-const OWNER: usize = 8;
+const PEER: usize = 5;
+const HERE: usize = 6;
+const OWNER: usize = 7;
 const GAP: usize = 2;
 
 /// The worst first, as they stand in the table and in the line below it.
@@ -111,11 +109,9 @@ fn cells(subject: &Subject, answer: &Answer) -> [Vec<u8>; COLUMNS] {
         made(&|cell| {
             if let Some(glance) = in_flight {
                 append::volume(cell, glance.unacked.into());
-            }
-        }),
-        made(&|cell| {
-            if let Some(glance) = in_flight {
-                append::number(cell, glance.retransmits);
+                if glance.retransmits > 0 {
+                    cell.extend_from_slice(format!(", {}x", glance.retransmits).as_bytes());
+                }
             }
         }),
         made(&|cell| append::end(cell, &subject.id.remote)),
@@ -147,10 +143,8 @@ fn widths(rows: &[[Vec<u8>; COLUMNS]], room: usize) -> [usize; COLUMNS] {
             *width = (*width).max(fit::width(cell));
         }
     }
-    for column in [IN_FLIGHT, RESENT] {
-        if rows.iter().all(|row| row[column].is_empty()) {
-            widths[column] = 0;
-        }
+    if rows.iter().all(|row| row[IN_FLIGHT].is_empty()) {
+        widths[IN_FLIGHT] = 0;
     }
     let gaps = GAP * (widths.iter().filter(|width| **width > 0).count() - 1);
     for (column, least) in LEAST {
@@ -176,7 +170,7 @@ fn line(
         if at > 0 {
             fit::spaces(out, GAP);
         }
-        if (1..=RESENT).contains(&at) {
+        if (1..=IN_FLIGHT).contains(&at) {
             fit::spaces(out, width.saturating_sub(fit::width(cell)));
             out.extend_from_slice(cell);
             continue;
