@@ -98,7 +98,8 @@ fn carry_out(
         verified(args, face, stations, &mut report.found)?
     };
     report.dead = dead.len();
-    if args.writing.dry_run || dead.is_empty() || stations.is_interrupted() {
+    report.interrupted = stations.is_interrupted();
+    if args.writing.dry_run || dead.is_empty() || report.interrupted {
         report.listed = dead;
         return Ok(());
     }

@@ -29,6 +29,8 @@ pub(super) struct Report<'a> {
     /// Those who were left, since it was only to be seen who they are, or nobody consented.
     pub(super) listed: Vec<Asked>,
     pub(super) declined: bool,
+    /// While they were asked.
+    pub(super) interrupted: bool,
     pub(super) ended: Option<Ended>,
 }
 
@@ -45,6 +47,7 @@ impl<'a> Report<'a> {
             dead: 0,
             listed: Vec::new(),
             declined: false,
+            interrupted: false,
             ended: None,
         }
     }
@@ -163,14 +166,14 @@ impl<'a> Report<'a> {
             facts.push(("asked", table::sums(&self.found.count)));
         }
         let Some(ended) = &self.ended else {
-            let fact = if self.dead == 0 {
+            let fact = if self.interrupted {
+                "nothing was ended: it was interrupted".into()
+            } else if self.dead == 0 {
                 format!("nothing to end on {host}")
             } else if self.declined {
                 "nothing was ended: nobody consented".into()
-            } else if self.args.writing.dry_run {
-                "nothing was ended: --dry-run".into()
             } else {
-                "nothing was ended: it was interrupted".into()
+                "nothing was ended: --dry-run".into()
             };
             facts.push(("", fact));
             return facts;

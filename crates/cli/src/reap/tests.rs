@@ -134,6 +134,18 @@ fn a_rehearsal_ends_nobody() {
     insta::assert_snapshot!(ran.screen(state.path()));
 }
 
+/// Then it is not known that nobody is dead.
+#[test]
+fn who_interrupts_it_is_told_so() {
+    let state = tempfile::tempdir().unwrap();
+    begin(vec![(client(1), Peer::Silent)]);
+    world(|world| world.interrupt = Some(Duration::from_secs(2)));
+    let ran = reap(state.path(), "--yes");
+    assert!(destroyed().is_empty());
+    assert!(ran.out.contains("it was interrupted"), "{}", ran.out);
+    assert_eq!(ran.exit.unwrap(), Exit::Partial);
+}
+
 #[test]
 fn somebody_has_to_consent() {
     let state = tempfile::tempdir().unwrap();
