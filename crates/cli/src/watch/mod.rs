@@ -58,9 +58,9 @@ pub(crate) fn run(
 ) -> Result<Exit, CommandError> {
     let teller = Teller::new(face, out, stderr)?;
     let stop = stop::interruption();
-    let begun = Instant::now();
     let hz = (machine.defaults)().ok().and_then(|here| here.hz);
     let (feed, note) = Feed::open(args, machine)?;
+    let begun = Instant::now();
     let mut watch = Watch {
         filter: Filter::new(args, hz),
         count: args.count.unwrap_or(u64::MAX),

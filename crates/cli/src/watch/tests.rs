@@ -1,7 +1,8 @@
 //! `watch` on a machine whose events are written here.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sockpulse_core::event::{
@@ -340,6 +341,26 @@ fn it_ends_after_as_many_as_were_asked_for() {
     let watched = watched(line, everything());
     assert_eq!(watched.out.lines().count(), 2);
     assert!(watched.stderr.contains("\n2 events in "));
+}
+
+static IS_OVER: AtomicBool = AtomicBool::new(false);
+
+fn endless(_: &SurveyOptions, _: &mut Visitor<'_>) -> Result<Surveyed, CommandError> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !IS_OVER.load(Ordering::Relaxed) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    Err(CommandError::new(ErrorKind::Incomplete, "it took too long"))
+}
+
+/// Events wait for the first look, and not for ever.
+#[test]
+fn what_waits_for_the_first_look_is_told_at_the_end() {
+    let told = vec![event(Kind::Opened(Side::Accepted), sample::known()); 3];
+    let ran = on("sockpulse watch --for 1ms", endless, told, 0);
+    IS_OVER.store(true, Ordering::Relaxed);
+    assert_eq!(ran.out.lines().count(), 3, "{}{}", ran.out, ran.stderr);
+    assert!(ran.stderr.contains("3 events"), "{}", ran.stderr);
 }
 
 #[test]
