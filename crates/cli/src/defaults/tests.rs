@@ -814,3 +814,24 @@ fn since_takes_back_all_within_a_time() {
     insta::assert_snapshot!(state.run("undo --since 1h"));
     assert_eq!(idle_now(), 7200);
 }
+
+#[test]
+fn who_was_ended_cannot_be_brought_back() {
+    let state = State::new("ended");
+    std::fs::create_dir_all(&state.0).unwrap();
+    let change = r#"{"after":null,"before":"connections-1.jsonl","count":7,"file":"connections-1.jsonl","reason":"dead","target":"destroyed"}"#;
+    let intent = format!(
+        r#"{{"at":"2026-11-21T18:26:41Z","changes":[{change}],"command":"reap","continues":null,"id":1,"kind":"intent","schema_version":1,"undoes":[],"undoes_partly":[]}}"#
+    );
+    let outcome = r#"{"at":"2026-11-21T18:26:45Z","id":1,"kind":"outcome","outcomes":["done"],"schema_version":1}"#;
+    let journal = format!("{intent}\n{outcome}\n");
+    std::fs::write(state.0.join("journal.jsonl"), journal).unwrap();
+    let said = state.run("undo");
+    assert!(
+        said.contains("nothing to undo: change 1 cannot be undone"),
+        "{said}"
+    );
+    let said = state.run("undo 1");
+    assert!(said.contains("it destroyed connections"), "{said}");
+    assert!(said.contains("connections-1.jsonl"), "{said}");
+}

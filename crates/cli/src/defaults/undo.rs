@@ -171,7 +171,12 @@ fn nothing_of(args: &UndoArgs, chosen: &[&Transaction], past: &Past) -> String {
     } else {
         ""
     };
-    format!("nothing to undo{within}{understood}")
+    let mut newest = past.transactions.iter().rev();
+    let lasting = newest.find(|one| !one.is_reversible() && !one.records.is_empty());
+    let lasting = lasting.map_or(String::new(), |one| {
+        format!(": change {} cannot be undone", one.id)
+    });
+    format!("nothing to undo{within}{understood}{lasting}")
 }
 
 /// Of these transactions those that are undone, and those of which something is left as it is.
