@@ -292,7 +292,11 @@ impl Finding {
             Code::KeepaliveOff | Code::UserTimeoutAlone | Code::SysctlUnused => self
                 .protect(program)
                 .unwrap_or_else(|| self.show("--exposure unprotected", program)),
-            Code::SilentUnprotected => self.show("--exposure unprotected --silent-for 1h", program),
+            // Whether they are dead is the question.
+            Code::SilentUnprotected => {
+                let silent = "--exposure unprotected --silent-for 1h";
+                self.command("sockpulse ping", silent, program)
+            }
             code if code.follows_default() && self.inheriting == 0 => {
                 let wanted = if self.code == Code::Slow {
                     "--exposure slow"
@@ -415,6 +419,10 @@ impl Finding {
     }
 
     fn show(&self, selectors: &str, program: Option<Comm>) -> String {
+        self.command("sockpulse list", selectors, program)
+    }
+
+    fn command(&self, command: &str, selectors: &str, program: Option<Comm>) -> String {
         let program = program.and_then(|comm| plain_name(&comm));
         let program = program.map(|name| format!("--program {name}"));
         let netns = match self.entrance {
@@ -422,7 +430,7 @@ impl Finding {
             Entrance::Here | Entrance::Unknown => None,
         };
         let words = [
-            "sockpulse list",
+            command,
             selectors,
             program.as_deref().unwrap_or_default(),
             netns.as_deref().unwrap_or_default(),
@@ -516,7 +524,7 @@ mod tests {
             hostile.worst.as_mut().unwrap().program = Some(Comm::new(name));
             assert_eq!(
                 hostile.remedy(),
-                "sockpulse list --exposure unprotected --silent-for 1h"
+                "sockpulse ping --exposure unprotected --silent-for 1h"
             );
         }
     }
