@@ -27,8 +27,9 @@ Examples:
   sockpulse reap --program redis-server --silent-for 1h --yes --max-per-second 50
   sockpulse reap --silent-for 1d --unverified --yes
 
-Exit status: 0 all dead ones are ended, or there were none; 2 the command line is wrong, or nobody
-could be asked for consent; 3 some could not be asked, seen or ended; 4 not permitted.";
+Exit status: 0 all dead ones are ended, or there were none, or you did not consent; 2 the command
+line is wrong, or nobody could be asked for consent; 3 some could not be asked, seen or ended; 4 not
+permitted.";
 
 /// `reap`.
 #[derive(Debug, Clone, Args)]

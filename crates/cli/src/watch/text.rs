@@ -225,6 +225,15 @@ fn errno(errno: i32) -> String {
     }
 }
 
+/// As the kernel's defaults are told: `60s`, `2h`.
+fn seconds(value: u32) -> String {
+    if value < 120 {
+        format!("{value}s")
+    } else {
+        sockpulse_core::human(Duration::from_secs(value.into())).to_string()
+    }
+}
+
 /// `idle 60s`, and by whom where it was not its own program.
 fn change(event: &Event, changed: &Changed) -> String {
     let value = changed.value;
@@ -237,8 +246,8 @@ fn change(event: &Event, changed: &Changed) -> String {
             let timeout = Duration::from_millis(value.into());
             format!("user timeout {}", sockpulse_core::human(timeout))
         }
-        Item::Idle => format!("idle {value}s"),
-        Item::Interval => format!("interval {value}s"),
+        Item::Idle => format!("idle {}", seconds(value)),
+        Item::Interval => format!("interval {}", seconds(value)),
     };
     match changed.by {
         Some(by) if !event.is_its_own(by.pid) => format!("{what}, set by {}", program(by)),
