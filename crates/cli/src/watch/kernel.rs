@@ -75,7 +75,7 @@ fn load_most(
 ) -> Result<(Watcher, Vec<Gap>), CommandError> {
     let others = kinds.without(Kinds::CHANGED);
     if !kinds.has(Kinds::CHANGED) {
-        return Ok((load(kinds)?, Vec::new()));
+        return Ok((load(kinds).map_err(refused)?, Vec::new()));
     }
     let gap = |why: String, remedy: &str| Gap {
         what: "changes of settings".into(),
@@ -89,7 +89,7 @@ fn load_most(
                 format!("failed to {error}"),
                 "run as root, or grant CAP_NET_ADMIN",
             ),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(refused(error)),
         }
     } else {
         let why = "they are seen through a cgroup v2 hierarchy, and none is mounted";
@@ -98,7 +98,20 @@ fn load_most(
             "mount one: mount -t cgroup2 none /sys/fs/cgroup",
         )
     };
-    Ok((load(others)?, vec![gap]))
+    Ok((load(others).map_err(refused)?, vec![gap]))
+}
+
+/// Why the kernel does not tell. Other sources of connections, which are offered elsewhere, would be of
+/// no help.
+fn refused(error: Error) -> CommandError {
+    match error {
+        Error::NotPermitted { .. } => {
+            let message = format!("failed to {error}");
+            CommandError::new(ErrorKind::NotPermitted, message)
+                .hint("run as root, or grant CAP_BPF and CAP_PERFMON")
+        }
+        other => other.into(),
+    }
 }
 
 impl EventSource for Kernel {
