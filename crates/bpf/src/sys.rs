@@ -163,6 +163,32 @@ pub(crate) fn link_tracepoint(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     })
 }
 
+/// How many programs there are on tracepoints, whoever attached them.
+pub(crate) fn on_tracepoints() -> io::Result<usize> {
+    let (mut id, mut count) = (0, 0);
+    loop {
+        // SAFETY: the number that is written outlives the call.
+        let answer = unsafe { libbpf_sys::bpf_link_get_next_id(id, &raw mut id) };
+        if !found(answer)? {
+            return Ok(count);
+        }
+        // SAFETY: takes a number.
+        let answer = unsafe { libbpf_sys::bpf_link_get_fd_by_id(id) };
+        if !found(answer)? {
+            continue;
+        }
+        let link = owned(answer)?;
+        let mut info = libbpf_sys::bpf_link_info::default();
+        let mut len = u32::try_from(size_of_val(&info)).map_err(io::Error::other)?;
+        // SAFETY: the structure is as long as said, and outlives the call.
+        let answer = unsafe {
+            libbpf_sys::bpf_link_get_info_by_fd(link.as_raw_fd(), &raw mut info, &raw mut len)
+        };
+        answered(answer)?;
+        count += usize::from(info.type_ == libbpf_sys::BPF_LINK_TYPE_RAW_TRACEPOINT);
+    }
+}
+
 /// `BPF_ITER_CREATE`: a descriptor from which one walk is read. The TCP iterator walks the network
 /// namespace in which the calling thread is now.
 pub(crate) fn create_iterator(link: BorrowedFd<'_>) -> io::Result<File> {

@@ -27,7 +27,7 @@ enum known {
 struct happening {
 	struct record record;
 	__u64 at;		/* CLOCK_BOOTTIME, nanoseconds */
-	__u64 opened;		/* the same; 0: not known */
+	__u64 age;		/* jiffies since it was opened, and one; 0: not known */
 	__u64 owner_comm[2];
 	__u64 actor_comm[2];	/* who destroyed it, or set the option; 0: nobody */
 	__u32 owner_pid;

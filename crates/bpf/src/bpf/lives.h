@@ -12,25 +12,95 @@ struct program {
 	__u32 reserved;
 };
 
-/* A connection that was opened or fell silent since the programs were attached. */
+/* A connection that was opened since the programs were attached. */
 struct life {
-	struct program connected;	/* pid 0: it was accepted */
-	__u64 opened;			/* CLOCK_BOOTTIME; 0: before */
-	__u32 heard;			/* low half of jiffies: when the peer was last, before `probing` */
-	__u8 probing;			/* how many probes are unanswered */
-	__u8 reset;			/* a RST came */
-	__u8 reserved[2];
+	__u64 cookie;	/* 0: of none */
+	__u64 comm[2];	/* who connected */
+	__u32 pid;	/* 0: it was accepted */
+	__u32 opened;	/* low half of jiffies */
 };
 
-/* By the socket's address, which no other has before this one is closed, when its entry goes. When there are too
- * many connections the last ones have none. */
+/* Lives by cookie. Every connection of the machine goes in and out, for which a map of the kernel's is too
+ * dear. A cookie is the next number of its processor's, so that lives spread evenly. One that finds no
+ * place in its bucket is not remembered. */
+#define BUCKETS (1 << 15)
+#define BUCKET_LIVES 4
+
+/* A place that somebody is about to fill. No socket has this cookie. */
+#define CLAIMED (~0ULL)
+
+struct bucket {
+	struct life life[BUCKET_LIVES];
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 1 << 20);
-	__type(key, __u64);
-	__type(value, struct life);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, BUCKETS);
+	__type(key, __u32);
+	__type(value, struct bucket);
 } lives SEC(".maps");
+
+static __always_inline struct life *life_of(__u64 cookie)
+{
+	__u32 i, key = cookie & (BUCKETS - 1);
+	struct bucket *bucket;
+
+	/* Nobody has asked for its cookie: it is older. */
+	if (!cookie)
+		return NULL;
+	bucket = bpf_map_lookup_elem(&lives, &key);
+	if (!bucket)
+		return NULL;
+#pragma unroll
+	for (i = 0; i < BUCKET_LIVES; i++)
+		if (bucket->life[i].cookie == cookie)
+			return &bucket->life[i];
+	return NULL;
+}
+
+/* A place for a new one. Nobody finds it before it has its cookie, and then only who comes with the
+ * socket: begun under its lock, as everything else happens to it, it needs no other order. */
+static __always_inline struct life *claim_life(__u64 cookie)
+{
+	__u32 i, key = cookie & (BUCKETS - 1);
+	struct bucket *bucket = bpf_map_lookup_elem(&lives, &key);
+
+	if (!bucket)
+		return NULL;
+#pragma unroll
+	for (i = 0; i < BUCKET_LIVES; i++)
+		if (!bucket->life[i].cookie &&
+		    !__sync_val_compare_and_swap(&bucket->life[i].cookie, 0, CLAIMED))
+			return &bucket->life[i];
+	return NULL;
+}
+
+static __always_inline void name_life(struct life *life, __u64 cookie)
+{
+	*(volatile __u64 *)&life->cookie = cookie;
+}
+
+/* A connection of which a probe is unanswered. */
+struct silence {
+	__u32 heard;	/* low half of jiffies: when the peer was last */
+	__u32 probes;	/* how many are unanswered; 0: it has been heard again */
+};
+
+/* By cookie, which is not used again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct silence);
+} silences SEC(".maps");
+
+/* Attempts to connect that a RST answered, by cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} refused SEC(".maps");
 
 struct listener {
 	__u64 addr[2];
@@ -62,25 +132,19 @@ static __always_inline __u32 pid_of(const struct task_struct *task)
 	return number;
 }
 
-static __always_inline void describe(struct program *p, const struct task_struct *task)
-{
-	p->pid = pid_of(task);
-	p->reserved = 0;
-	name_of(task, p->comm);
-}
-
-/* Most callers are their process's first thread, which has its name. */
-static __always_inline void describe_caller(struct program *p)
+/* Its pid. Most callers are their process's first thread, which has its name. */
+static __always_inline __u32 caller(__u64 comm[2])
 {
 	__u64 ids = bpf_get_current_pid_tgid();
+	const struct task_struct *task;
 
 	if (pid_level || ids >> 32 != (__u32)ids) {
-		describe(p, (const void *)bpf_get_current_task());
-		return;
+		task = (const void *)bpf_get_current_task();
+		name_of(task, comm);
+		return pid_of(task);
 	}
-	p->pid = ids >> 32;
-	p->reserved = 0;
-	bpf_get_current_comm(p->comm, sizeof(p->comm));
+	bpf_get_current_comm(comm, 2 * sizeof(*comm));
+	return ids >> 32;
 }
 
 static __always_inline void listener_at(struct listener *l, const struct end *end, __u32 netns)
@@ -100,7 +164,9 @@ static __always_inline void remember_listener(const struct sock *sk, const struc
 
 	local_end(&s, &sk->__sk_common);
 	listener_at(&listener, &s.local, sk->__sk_common.skc_net.net->ns.inum);
-	describe(&program, task);
+	name_of(task, program.comm);
+	program.pid = pid_of(task);
+	program.reserved = 0;
 	bpf_map_update_elem(&listeners, &listener, &program, BPF_ANY);
 }
 

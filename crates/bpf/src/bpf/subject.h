@@ -17,16 +17,22 @@ static __always_inline __u64 up_to_nul(__u64 word)
 	return zero ? word & (((zero & -zero) >> 7) - 1) : word;
 }
 
+/* The name in these bytes, and zeros. */
+static __always_inline void tidy(__u64 comm[2], const __u64 bytes[2])
+{
+	comm[1] = nul_bytes(bytes[0]) ? 0 : up_to_nul(bytes[1]);
+	comm[0] = up_to_nul(bytes[0]);
+}
+
 /* The name of the program, not of the thread, with NUL behind it and nothing else: the kernel leaves
  * what stood there before. */
 static __always_inline void name_of(const struct task_struct *task, __u64 comm[2])
 {
 	const struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 bytes[2] = {};
 
-	comm[0] = comm[1] = 0;
-	bpf_core_read(comm, 2 * sizeof(*comm), &leader->comm);
-	comm[1] = nul_bytes(comm[0]) ? 0 : up_to_nul(comm[1]);
-	comm[0] = up_to_nul(comm[0]);
+	bpf_core_read(bytes, sizeof(bytes), &leader->comm);
+	tidy(comm, bytes);
 }
 
 static __always_inline __u32 process_of(const struct task_struct *task)

@@ -40,15 +40,13 @@ static __always_inline bool is_asked_for(enum what what)
 	return kinds & (1 << what);
 }
 
-/* Whoever is current may have nothing to do with it. What cannot be told for certain is let through,
- * to be looked at again by the reader. */
+/* If `only_some`. Whoever is current may have nothing to do with it. What cannot be told for certain is
+ * let through, to be looked at again by the reader. */
 static __always_inline bool is_meant(struct subject *s)
 {
 	const struct table *t;
 	__u32 zero = 0;
 
-	if (!only_some)
-		return true;
 	t = bpf_map_lookup_elem(&among, &zero);
 	if (!t)
 		return true;
@@ -75,38 +73,50 @@ static __always_inline struct happening *begin(enum what what)
 	return h;
 }
 
-static __always_inline void tell_life(struct happening *h, const struct life *life,
-				      const struct end *local)
+static __always_inline void tell_owner(struct happening *h, enum known known, __u32 pid,
+				       const __u64 comm[2])
 {
-	const struct program *owner;
+	h->known = known;
+	h->owner_pid = pid;
+	h->owner_comm[0] = comm[0];
+	h->owner_comm[1] = comm[1];
+}
 
-	if (!life || !life->opened)
+static __always_inline void tell_listener(struct happening *h)
+{
+	const __u32 *addr = (const __u32 *)h->record.local_addr;
+	const struct program *listener;
+	struct end local = {};
+
+	if (h->record.family == AF_INET)
+		end_v4(&local, addr[0], h->record.local_port);
+	else
+		end_v6(&local, addr[0], addr[1], addr[2], addr[3], h->record.local_port);
+	listener = listener_of(&local, h->record.netns);
+	if (listener)
+		tell_owner(h, KNOWN_LISTENED, listener->pid, listener->comm);
+}
+
+/* Once the socket has been told. */
+static __always_inline void tell_life(struct happening *h, const struct life *life)
+{
+	__u64 comm[2];
+
+	if (!life)
 		return;
-	h->opened = life->opened;
-	if (life->connected.pid) {
-		owner = &life->connected;
-		h->known = KNOWN_CONNECTED;
-	} else {
-		owner = listener_of(local, h->record.netns);
-		h->known = KNOWN_LISTENED;
-	}
-	if (!owner) {
-		h->known = KNOWN_NOT;
+	/* 0 means that it is not known. */
+	h->age = (__u64)((__u32)bpf_jiffies64() - life->opened) + 1;
+	if (!life->pid) {
+		tell_listener(h);
 		return;
 	}
-	h->owner_pid = owner->pid;
-	h->owner_comm[0] = owner->comm[0];
-	h->owner_comm[1] = owner->comm[1];
+	tidy(comm, life->comm);
+	tell_owner(h, KNOWN_CONNECTED, life->pid, comm);
 }
 
 static __always_inline void tell_actor(struct happening *h)
 {
-	struct program actor;
-
-	describe_caller(&actor);
-	h->actor_pid = actor.pid;
-	h->actor_comm[0] = actor.comm[0];
-	h->actor_comm[1] = actor.comm[1];
+	h->actor_pid = caller(h->actor_comm);
 }
 
 /* The connection of a socket that the verifier knows. At the end of a connection its port is taken from
@@ -153,6 +163,14 @@ __noinline int subject_unchecked(struct subject *s, __u64 socket)
 	s->node = (__u64)kn;
 	s->cgroup = BPF_CORE_READ(kn, id);
 	return 0;
+}
+
+static __always_inline bool is_meant_unchecked(__u64 socket)
+{
+	struct subject s = {};
+
+	subject_unchecked(&s, socket);
+	return is_meant(&s);
 }
 
 static __always_inline __u64 inode_unchecked(const struct sock *sk)

@@ -15,46 +15,61 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define EPIPE 32
 #define ECONNABORTED 103
 #define ECONNRESET 104
+#define ECONNREFUSED 111
 
 /* The kernel's function for keepalive timers; learned from a socket. */
 __u64 keepalive_timer = 0;
 
-/* Asking for a socket's cookie makes the kernel give it one: where all that is known of a socket is its address, there
- * is no way to ask. */
-static __always_inline void connecting(struct sock *sk, __u64 key)
+static __always_inline __u64 cookie_of(const struct sock *sk)
 {
-	struct life life = {};
-
-	bpf_get_socket_cookie(sk);
-	describe_caller(&life.connected);
-	life.opened = bpf_ktime_get_boot_ns();
-	bpf_map_update_elem(&lives, &key, &life, BPF_ANY);
+	return sk->__sk_common.skc_cookie.counter;
 }
 
-static __always_inline void accepted(struct sock *sk, __u64 key)
+/* A connection begins: here the kernel gives its socket a cookie. The name is as the kernel has it, with
+ * whatever stands behind its end. */
+static __always_inline void born(struct sock *sk, bool by_peer)
 {
-	struct life life = {};
+	struct task_struct *task;
+	struct life *life;
+	__u64 cookie;
 
-	bpf_get_socket_cookie(sk);
-	life.opened = bpf_ktime_get_boot_ns();
-	bpf_map_update_elem(&lives, &key, &life, BPF_ANY);
+	/* Both ends connected to each other at once: it began before. */
+	if (by_peer && life_of(cookie_of(sk)))
+		return;
+	cookie = bpf_get_socket_cookie(sk);
+	life = claim_life(cookie);
+	if (!life)
+		return;
+	life->opened = bpf_jiffies64();
+	life->pid = 0;
+	if (!by_peer) {
+		task = bpf_get_current_task_btf();
+		life->pid = pid_level ? pid_of(task) : task->tgid;
+		bpf_probe_read_kernel(life->comm, sizeof(life->comm), task->group_leader->comm);
+	}
+	name_life(life, cookie);
 }
 
-static __always_inline void opened(struct sock *sk, const struct tcp_sock *tp, __u64 key,
-				   bool by_peer)
+static __always_inline bool is_meant_socket(const struct tcp_sock *tp, const struct life *life)
 {
-	const struct life *life = bpf_map_lookup_elem(&lives, &key);
 	struct subject s = {};
-	struct happening *h;
 
 	subject_of(&s, tp);
-	if (life && life->connected.pid) {
+	if (life && life->pid) {
 		s.flags |= SUBJECT_PROGRAM;
-		s.pid = life->connected.pid;
-		s.comm[0] = life->connected.comm[0];
-		s.comm[1] = life->connected.comm[1];
+		s.pid = life->pid;
+		tidy(s.comm, life->comm);
 	}
-	if (!is_meant(&s))
+	return is_meant(&s);
+}
+
+static __always_inline void opened(struct sock *sk, bool by_peer)
+{
+	const struct life *life = life_of(cookie_of(sk));
+	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct happening *h;
+
+	if (!tp || (only_some && !is_meant_socket(tp, life)))
 		return;
 	h = begin(WHAT_OPENED);
 	if (!h)
@@ -62,7 +77,7 @@ static __always_inline void opened(struct sock *sk, const struct tcp_sock *tp, _
 	tell_socket(h, sk, tp);
 	h->record.state = TCP_ESTABLISHED;
 	h->accepted = by_peer;
-	tell_life(h, life, &s.local);
+	tell_life(h, life);
 	bpf_ringbuf_submit(h, BPF_RB_NO_WAKEUP);
 }
 
@@ -77,27 +92,28 @@ static __always_inline void tell_rest(struct happening *h, const struct tcp_sock
 		h->window_probed = age(icsk->icsk_probes_tstamp, bpf_jiffies64());
 }
 
-static __always_inline void ended(struct sock *sk, const struct tcp_sock *tp, __u64 key)
+static __always_inline void ended(struct sock *sk, enum what what)
 {
-	enum what what = sk->sk_err ? WHAT_DIED : WHAT_CLOSED;
-	const struct life *life;
-	struct subject s = {};
+	const struct tcp_sock *tp;
 	struct happening *h;
+	__u64 cookie;
 
 	if (!is_asked_for(what))
 		return;
-	subject_of(&s, tp);
-	if (!is_meant(&s))
+	tp = bpf_skc_to_tcp_sock(sk);
+	/* Who opened it may have handed it on. */
+	if (!tp || (only_some && !is_meant_socket(tp, NULL)))
 		return;
 	h = begin(what);
 	if (!h)
 		return;
-	life = bpf_map_lookup_elem(&lives, &key);
 	tell_socket(h, sk, tp);
-	tell_life(h, life, &s.local);
+	cookie = h->record.cookie;
+	tell_life(h, life_of(cookie));
 	h->error = sk->sk_err;
 	h->soft_error = sk->sk_err_soft;
-	h->reset = h->error == ECONNRESET || h->error == EPIPE || (life && life->reset);
+	h->reset = h->error == ECONNRESET || h->error == EPIPE ||
+		   (h->error == ECONNREFUSED && bpf_map_lookup_elem(&refused, &cookie));
 	tell_rest(h, tp);
 	/* No other end is made by a process. */
 	if (h->error == ECONNABORTED)
@@ -109,26 +125,27 @@ static __always_inline void ended(struct sock *sk, const struct tcp_sock *tp, __
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int before, int now)
 {
-	__u64 key = (__u64)sk;
-	struct tcp_sock *tp;
+	struct life *life;
 
 	if (now != TCP_CLOSE && now != TCP_ESTABLISHED && now != TCP_SYN_SENT && now != TCP_LISTEN)
 		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || before == now)
+	/* A program's socket of Multipath TCP comes by here too. */
+	if (before == now || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	if (now == TCP_SYN_SENT) {
-		connecting(sk, key);
+		born(sk, false);
 	} else if (now == TCP_ESTABLISHED) {
 		if (before == TCP_SYN_RECV)
-			accepted(sk, key);
+			born(sk, true);
 		if (is_asked_for(WHAT_OPENED))
-			opened(sk, tp, key, before == TCP_SYN_RECV);
+			opened(sk, before == TCP_SYN_RECV);
 	} else if (now == TCP_LISTEN) {
 		remember_listener(sk, (const void *)bpf_get_current_task());
 	} else if (before != TCP_LISTEN) {
-		ended(sk, tp, key);
-		bpf_map_delete_elem(&lives, &key);
+		ended(sk, sk->sk_err ? WHAT_DIED : WHAT_CLOSED);
+		life = life_of(cookie_of(sk));
+		if (life)
+			name_life(life, 0);
 	}
 	return 0;
 }
@@ -137,15 +154,17 @@ int BPF_PROG(on_state, struct sock *sk, int before, int now)
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(on_reset, struct sock *sk)
 {
-	__u64 key = (__u64)sk;
-	struct life *life;
+	__u64 cookie = cookie_of(sk);
+	__u8 yes = 1;
 
-	if (sk->__sk_common.skc_state != TCP_SYN_SENT)
-		return 0;
-	life = bpf_map_lookup_elem(&lives, &key);
-	if (life)
-		life->reset = 1;
+	if (sk->__sk_common.skc_state == TCP_SYN_SENT && cookie)
+		bpf_map_update_elem(&refused, &cookie, &yes, BPF_ANY);
 	return 0;
+}
+
+static __always_inline __u64 cookie_unchecked(__u64 socket)
+{
+	return BPF_CORE_READ((const struct sock *)socket, __sk_common.skc_cookie.counter);
 }
 
 /* Where the kernel would send a probe now: an earlier one that counts has no answer. Zero-window
@@ -168,52 +187,50 @@ static __always_inline __u32 heard(const struct tcp_sock *tp)
 {
 	__u32 acked = BPF_CORE_READ(tp, rcv_tstamp);
 	__u32 received = BPF_CORE_READ(tp, inet_conn.icsk_ack.lrcvtime);
+	__u64 now = bpf_jiffies64();
 
-	return (__s32)(acked - received) > 0 ? acked : received;
+	return age(acked, now) < age(received, now) ? acked : received;
 }
 
-static __always_inline void tell_tick(enum what what, __u64 socket, const struct life *life,
-				      __u32 silence, __u8 unanswered)
+static __always_inline void tell_tick(enum what what, __u64 socket, __u64 cookie,
+				      const struct silence *silence)
 {
-	struct subject s = {};
+	const struct tcp_sock *tp = (const void *)socket;
 	struct happening *h;
 
 	if (!is_asked_for(what))
 		return;
-	subject_unchecked(&s, socket);
-	if (!is_meant(&s))
+	if (only_some && !is_meant_unchecked(socket))
 		return;
 	h = begin(what);
 	if (!h)
 		return;
 	tell_unchecked(h, socket);
-	tell_life(h, life, &s.local);
-	h->silence = silence;
-	h->unanswered = unanswered;
+	tell_life(h, life_of(cookie));
+	h->silence = heard(tp) - silence->heard;
+	h->unanswered = silence->probes;
 	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
 }
 
-static __always_inline void unanswered(__u64 socket, struct life *life, __u8 probes)
+static __always_inline void unanswered(__u64 socket, __u64 cookie, struct silence *silence,
+				       __u8 probes)
 {
 	const struct tcp_sock *tp = (const void *)socket;
-	struct life fresh = { .probing = probes };
+	struct silence fresh = { .probes = probes };
 
-	if (life && life->probing) {
-		life->probing = probes;
+	if (silence && silence->probes) {
+		silence->probes = probes;
 		return;
 	}
 	if (!is_due(tp))
 		return;
-	if (life) {
-		life->heard = heard(tp);
-		life->probing = probes;
-	} else {
-		fresh.heard = heard(tp);
-		/* What cannot be remembered is told when the first probe is missed, and never again. */
-		if (bpf_map_update_elem(&lives, &socket, &fresh, BPF_NOEXIST) && probes != 1)
-			return;
-	}
-	tell_tick(WHAT_PROBING, socket, life, 0, probes);
+	fresh.heard = heard(tp);
+	if (cookie)
+		bpf_map_update_elem(&silences, &cookie, &fresh, BPF_ANY);
+	/* What cannot be remembered is told when the first probe is missed, and never again. */
+	else if (probes != 1)
+		return;
+	tell_tick(WHAT_PROBING, socket, cookie, &fresh);
 }
 
 /* A keepalive timer is due: the kernel has not looked at the socket yet. */
@@ -222,8 +239,8 @@ int BPF_PROG(on_timer, struct timer_list *timer)
 {
 	const struct inet_connection_sock___keepalive *newer = NULL;
 	const struct tcp_sock *tp;
-	struct life *life;
-	__u64 socket;
+	struct silence *silence;
+	__u64 socket, cookie;
 	__u8 probes;
 
 	if ((__u64)timer->function != keepalive_timer)
@@ -234,14 +251,14 @@ int BPF_PROG(on_timer, struct timer_list *timer)
 	else
 		socket -= bpf_core_field_offset(struct sock, sk_timer);
 	tp = (const void *)socket;
-	life = bpf_map_lookup_elem(&lives, &socket);
+	cookie = cookie_unchecked(socket);
+	silence = bpf_map_lookup_elem(&silences, &cookie);
 	probes = BPF_CORE_READ(tp, inet_conn.icsk_probes_out);
 	if (probes) {
-		unanswered(socket, life, probes);
-	} else if (life && life->probing) {
-		probes = life->probing;
-		life->probing = 0;
-		tell_tick(WHAT_RECOVERED, socket, life, heard(tp) - life->heard, probes);
+		unanswered(socket, cookie, silence, probes);
+	} else if (silence && silence->probes) {
+		tell_tick(WHAT_RECOVERED, socket, cookie, silence);
+		silence->probes = 0;
 	}
 	return 0;
 }
@@ -273,20 +290,18 @@ static __always_inline bool is_connection(__u8 state)
 static __always_inline void changed(__u64 socket, int level, int option, __s32 value)
 {
 	const struct sock *sk = (const void *)socket;
-	struct subject s = {};
 	struct happening *h;
 
 	if (!is_connection(BPF_CORE_READ(sk, __sk_common.skc_state)) ||
 	    value_of((const void *)socket, level, option) == value)
 		return;
-	subject_unchecked(&s, socket);
-	if (!is_meant(&s))
+	if (only_some && !is_meant_unchecked(socket))
 		return;
 	h = begin(WHAT_CHANGED);
 	if (!h)
 		return;
 	tell_unchecked(h, socket);
-	tell_life(h, bpf_map_lookup_elem(&lives, &socket), &s.local);
+	tell_life(h, life_of(cookie_unchecked(socket)));
 	tell_actor(h);
 	h->level = level;
 	h->option = option;

@@ -159,7 +159,7 @@ impl Watcher {
         let now = Instant::now();
         let due = match self.read {
             _ if self.more => now,
-            // Not at once again: each time would find one event, and reading would take all the time there is.
+            // Not at once again: each time would find one event, and reading would take all the time.
             Some(read) if self.quiet => deadline.min(read + PATIENCE),
             None if self.quiet => now,
             _ => deadline,
@@ -178,6 +178,16 @@ impl Watcher {
         self.read = Some(Instant::now());
         Ok(())
     }
+}
+
+/// How many programs there are on the kernel's tracepoints, whoever attached them: what a watcher costs is
+/// measured where there are no others.
+///
+/// # Errors
+/// What bpf(2) says.
+#[doc(hidden)]
+pub fn on_tracepoints() -> Result<usize> {
+    crate::sys::on_tracepoints().map_err(failed)
 }
 
 /// Loads the programs and drops them again.

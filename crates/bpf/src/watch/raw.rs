@@ -20,7 +20,7 @@ use crate::record::Record;
 pub(super) struct Raw {
     record: Record,
     at: U64,
-    opened: U64,
+    age: U64,
     owner_comm: [u8; 16],
     actor_comm: [u8; 16],
     owner_pid: U32,
@@ -82,9 +82,7 @@ impl Raw {
             what: self.what(hz)?,
             effective: settings.effective(&self.defaults(hz)),
             connection,
-            opened: Some(self.opened.get())
-                .filter(|at| *at != 0)
-                .map(Duration::from_nanos),
+            opened: self.opened(hz),
             program: self.program(),
         })
     }
@@ -105,13 +103,18 @@ impl Raw {
         })
     }
 
+    fn opened(&self, hz: Hz) -> Option<Duration> {
+        let age = jiffies(self.age.get().checked_sub(1)?, hz);
+        Some(Duration::from_nanos(self.at.get()).saturating_sub(age))
+    }
+
     fn what(&self, hz: Hz) -> Option<What> {
         Some(match self.what {
             what::OPENED if self.accepted != 0 => What::Opened(Side::Accepted),
             what::OPENED => What::Opened(Side::Connected),
             what::PROBING => What::Probing,
             what::RECOVERED => What::Recovered {
-                silence: time(self.silence.get(), hz),
+                silence: jiffies(self.silence.get().into(), hz),
                 unanswered: self.unanswered,
             },
             what::DIED => What::Died(Ending {
@@ -120,8 +123,8 @@ impl Raw {
                 reset: self.reset != 0,
                 unsent: self.unsent.get(),
                 window_probed: Some(self.window_probed.get())
-                    .filter(|jiffies| *jiffies != 0)
-                    .map(|jiffies| time(jiffies, hz)),
+                    .filter(|count| *count != 0)
+                    .map(|count| jiffies(count.into(), hz)),
                 by: self.actor(),
             }),
             what::CLOSED => What::Closed,
@@ -185,8 +188,8 @@ impl Raw {
     }
 }
 
-fn time(jiffies: u32, hz: Hz) -> Duration {
-    Duration::from_millis(u64::from(jiffies) * 1000 / u64::from(hz.get()))
+fn jiffies(count: u64, hz: Hz) -> Duration {
+    Duration::from_millis(count.saturating_mul(1000) / u64::from(hz.get()))
 }
 
 #[cfg(test)]
@@ -235,7 +238,8 @@ mod tests {
         raw.unsent = 5.into();
         raw.window_probed = 1000.into();
         raw.record.state = 4;
-        raw.opened = 5_000_000_000.into();
+        raw.at = 8_000_000_000.into();
+        raw.age = 751.into();
         raw.known = known::LISTENED;
         raw.owner_pid = 7.into();
         raw.owner_comm[..5].copy_from_slice(b"nginx");
