@@ -24,6 +24,7 @@ mod report;
 mod running;
 mod stage;
 mod walking;
+mod watching;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ pub(crate) fn run(words: &[&str], interrupt: &Interrupt) -> Result<ExitCode> {
         ["setting", product, count] => apply::run(Path::new(product), number(count, words)?),
         ["connect"] => connect::run(interrupt),
         ["connect-stage"] => connect::stage(),
+        ["watch"] => watching::run(interrupt),
+        ["watch-stage"] => watching::stage(),
         ["run"] => running::run(interrupt),
         // With a product that is built already.
         ["run", product] => running::measure(Path::new(product), interrupt),

@@ -42,6 +42,7 @@ usage: cargo xtask COMMAND
   bench connect       measures what rules for connections to come cost one; needs root
   soak                asks the living and the dead in 20 rounds, writes docs/soak.md; needs root
   bench run           measures what sockpulse run costs a connection
+  bench watch         measures what a watcher costs a connection, and how late it tells; needs root
 ";
 
 fn main() -> ExitCode {
