@@ -235,7 +235,12 @@ fn probed_next(
         // Else it is as that of any connection that is probed and answers.
         due += READ_TO;
     }
-    let tick = due + lateness(period, hz);
+    let armed_for = match armed {
+        // It was armed for the interval of before, which may be longer, and late in coarser steps.
+        Armed::BeforeNewInterval => due.max(period),
+        _ => period,
+    };
+    let tick = due + lateness(armed_for, hz);
     if due < idle {
         // It may be armed once more, for what misses.
         return Some(tick.max(idle + lateness(idle - due, hz)));

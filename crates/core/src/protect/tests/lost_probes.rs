@@ -162,3 +162,34 @@ proptest! {
         }
     }
 }
+
+/// A timer that runs for the interval of before is as late as that one may be.
+#[test]
+fn a_timer_of_the_longer_interval_of_before_is_later() {
+    let timers = SocketTimers {
+        keepalive: true,
+        idle: Setting::Socket(24),
+        interval: Setting::Socket(42),
+        probes: Setting::Socket(9),
+        user_timeout: UserTimeout::OFF,
+    };
+    let asked = Asked {
+        interval: KeepIntvl::new(24).ok(),
+        user_timeout: Some(UserTimeoutChoice::Auto),
+        ..Asked::default()
+    };
+    let namespace = sample::namespace();
+    let defaults = namespace.defaults.as_ref().unwrap();
+    let hz = Hz::new(100).unwrap();
+    let mut run = Run::new(timers, defaults, hz, Lateness::Most);
+    // The first probe was answered in this moment.
+    run.until(Duration::from_millis(24_640), Peer::Answers);
+    let connection = run.read(timers, defaults, hz, Lateness::Most);
+    let terms = Terms {
+        hz: Some(hz),
+        ..exactly()
+    };
+    let rule = rule(Mode::Tighten, asked);
+    let verdict = decide(&rule, &connection, Some(&namespace), &terms);
+    assert_eq!(verdict.withheld(), Some(Withheld::Silence), "{verdict:?}");
+}
