@@ -37,23 +37,36 @@ fn hold_against_the_model(pace: Pace) {
         .filter(|(_, case)| case.pace == pace)
         .map(|(scenario, case)| Trial::of(scenario, case))
         .collect();
+    let wrong = wrong_of(&trials);
+    if wrong.is_empty() {
+        return;
+    }
+    // In one run a death was not told (docs/limitations.md): what is wrong twice is a defect.
+    println!("once more: {wrong:#?}");
+    let again: Vec<Trial> = wrong.into_iter().map(|(at, _)| trials[at]).collect();
+    let wrong = wrong_of(&again);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The trials of which something else was told than the model says, by their number, and what.
+fn wrong_of(trials: &[Trial]) -> Vec<(usize, String)> {
     let netns = Netns::anonymous();
     let watcher = Watcher::start(&netns, &OF_THE_LAB);
     let mut reports = Vec::new();
-    run_many(&trials, AT_ONCE, |number, report| {
+    run_many(trials, AT_ONCE, |number, report| {
         let report = report.unwrap_or_else(|error| {
             panic!("{}: failed to {error}", trials[number].title());
         });
-        reports.push(report);
+        reports.push((number, report));
     });
     let ended = watcher.end();
+    println!("{:#}", ended.summary);
     assert_eq!(ended.summary["lost"], 0, "{:#}", ended.summary);
     let deaths: Vec<Death> = ended.told.iter().filter_map(Death::of).collect();
-    let wrong: Vec<String> = reports
+    let differing = reports
         .iter()
-        .filter_map(|report| difference(report, &deaths))
-        .collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
+        .filter_map(|(number, report)| Some((*number, difference(report, &deaths)?)));
+    differing.collect()
 }
 
 /// Deaths of the lab's hosts, whatever else happens on the machine.
