@@ -54,8 +54,9 @@ impl Borrower {
         process: Process,
         connection: &Connection,
     ) -> Observed<SocketTimers> {
-        match self.borrow(process) {
-            Ok(socket) => read(&socket, connection),
+        match self.borrow_exactly(process, connection.id.cookie) {
+            Ok(socket) => sockopt::settings(&socket)
+                .map_or(Observed::Unknown(Unseen::NotReported), Observed::Known),
             Err(unseen) => Observed::Unknown(unseen),
         }
     }
@@ -68,10 +69,7 @@ impl Borrower {
     #[doc(alias = "SO_MEMINFO")]
     pub fn memory(&mut self, process: Process, cookie: Cookie) -> Result<Memory, Unseen> {
         let socket = self.borrow(process)?;
-        match sockopt::cookie(&socket) {
-            Ok(found) if found == cookie => {}
-            _ => return Err(Unseen::Vanished),
-        }
+        is_the_one(&socket, cookie).map_err(|_| Unseen::Vanished)?;
         let values = raw::option::<MEMINFO>(&socket, libc::SOL_SOCKET, libc::SO_MEMINFO);
         let values = values.map_err(|_| Unseen::NotReported)?;
         let (values, _) = values.as_chunks();
@@ -79,7 +77,18 @@ impl Borrower {
         Ok(Memory::of(&values))
     }
 
-    pub(crate) fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {
+    /// The socket of this cookie, if the descriptor still stands for it.
+    pub(crate) fn borrow_exactly(
+        &mut self,
+        process: Process,
+        cookie: Cookie,
+    ) -> Result<OwnedFd, Unseen> {
+        let socket = self.borrow(process)?;
+        is_the_one(&socket, cookie)?;
+        Ok(socket)
+    }
+
+    fn borrow(&mut self, process: Process) -> Result<OwnedFd, Unseen> {
         let Ok(number) = i32::try_from(process.fd) else {
             return Err(Unseen::Vanished);
         };
@@ -111,17 +120,17 @@ impl Borrower {
     }
 }
 
-/// Reads the options, if the descriptor still stands for the connection.
-fn read(socket: &OwnedFd, connection: &Connection) -> Observed<SocketTimers> {
-    match (sockopt::is_mptcp(socket), sockopt::cookie(socket)) {
-        (Ok(true), _) => Observed::Unknown(Unseen::NotReported),
-        (Ok(false), Ok(cookie)) if cookie == connection.id.cookie => {
-            let settings = sockopt::settings(socket);
-            settings.map_or(Observed::Unknown(Unseen::NotReported), Observed::Known)
-        }
-        // Another socket by now, or no socket at all.
-        _ => Observed::Unknown(Unseen::Vanished),
+/// No two sockets ever have one cookie, and that of a Multipath TCP connection is not that of its
+/// subflows.
+fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), Unseen> {
+    if sockopt::cookie(socket).is_ok_and(|found| found == cookie) {
+        return Ok(());
     }
+    Err(match sockopt::is_mptcp(socket) {
+        Ok(true) => Unseen::NotReported,
+        // Another socket by now, or no socket at all.
+        _ => Unseen::Vanished,
+    })
 }
 
 fn unseen(errno: Errno) -> Unseen {

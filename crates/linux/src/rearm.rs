@@ -41,19 +41,16 @@ impl Borrower {
     /// # Errors
     /// [`NotRearmed`]; needs the same rights as [`Borrower::settings()`].
     pub fn rearm(&mut self, process: Process, cookie: Cookie) -> Result<(), NotRearmed> {
-        let socket = self.borrow(process).map_err(NotRearmed::Unreached)?;
-        is_the_one(&socket, cookie)?;
+        let socket = self
+            .borrow_exactly(process, cookie)
+            .map_err(NotRearmed::Unreached)?;
+        may_be_rearmed(&socket)?;
         raw::without_signals(|| toggle(&socket))
     }
 }
 
-fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), NotRearmed> {
+fn may_be_rearmed(socket: &OwnedFd) -> Result<(), NotRearmed> {
     let failed = NotRearmed::Failed;
-    match (sockopt::is_mptcp(socket), sockopt::cookie(socket)) {
-        (Ok(true), _) => return Err(NotRearmed::Unreached(Unseen::NotReported)),
-        (Ok(false), Ok(found)) if found == cookie => {}
-        _ => return Err(NotRearmed::Unreached(Unseen::Vanished)),
-    }
     if !sockopt::keepalive(socket).map_err(failed)? {
         return Err(NotRearmed::Changed);
     }

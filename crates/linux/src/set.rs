@@ -59,8 +59,9 @@ impl Borrower {
         expected: &Expected,
         step: &Step,
     ) -> Result<EffectiveTimers, NotSet> {
-        let socket = self.borrow(process).map_err(NotSet::Unreached)?;
-        is_the_one(&socket, cookie)?;
+        let socket = self
+            .borrow_exactly(process, cookie)
+            .map_err(NotSet::Unreached)?;
         let before = in_force(&socket).map_err(NotSet::Failed)?;
         if !same(&before, &expected.timers) {
             return Err(NotSet::Changed);
@@ -76,19 +77,6 @@ impl Borrower {
             Err(NotSet::Changed)
         }
     }
-}
-
-/// No two sockets ever have one cookie, and that of a Multipath TCP connection is not that of its
-/// subflows.
-fn is_the_one(socket: &OwnedFd, cookie: Cookie) -> Result<(), NotSet> {
-    if sockopt::cookie(socket).is_ok_and(|found| found == cookie) {
-        return Ok(());
-    }
-    Err(NotSet::Unreached(match sockopt::is_mptcp(socket) {
-        Ok(true) => Unseen::NotReported,
-        // Another socket by now, or no socket at all.
-        _ => Unseen::Vanished,
-    }))
 }
 
 /// What getsockopt(2) tells; whether a value is inherited it does not.

@@ -18,7 +18,7 @@ use super::saved::Saved;
 use super::sender::Sent;
 use crate::error::{Error, Operation, Result};
 use crate::pidfd::Borrower;
-use crate::{raw, set, sockopt};
+use crate::{raw, set};
 
 /// Asks by options, one connection after the other. A second process stands by to put options back
 /// should this one die.
@@ -122,13 +122,8 @@ impl Asker {
     }
 
     fn borrow(&mut self, process: Process, cookie: Cookie) -> Result<OwnedFd, NotAsked> {
-        let socket = self.borrower.borrow(process).map_err(NotAsked::Unreached)?;
-        match (sockopt::is_mptcp(&socket), sockopt::cookie(&socket)) {
-            (Ok(true), _) => Err(NotAsked::Unreached(Unseen::NotReported)),
-            (Ok(false), Ok(found)) if found == cookie => Ok(socket),
-            // Another socket by now, or no socket at all.
-            _ => Err(NotAsked::Unreached(Unseen::Vanished)),
-        }
+        let socket = self.borrower.borrow_exactly(process, cookie);
+        socket.map_err(NotAsked::Unreached)
     }
 
     /// Until the probe is counted as unanswered, or something came.
